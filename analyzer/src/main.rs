@@ -1,0 +1,2 @@
+//! The `kvtrace` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! How each runtime sizes its KV cache: pure arithmetic.

@@ -1,0 +1,373 @@
+//! The events as types. `docs/trace-format.md` has the same list in prose.
+
+use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// One line of a trace file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record<'a> {
+    /// What every line carries.
+    pub stamp: Stamp,
+    /// What happened.
+    pub event: Event<'a>,
+}
+
+/// What every line carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Stamp {
+    /// Number of the event in its file, from 1. A gap is a drop.
+    pub n: u64,
+    /// Begin of the call, ns of CLOCK_MONOTONIC: comparable between the processes of one boot.
+    pub t: u64,
+    /// Process id, in the PID namespace of the process.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event<'a> {
+    /// First line of every file.
+    Process(Process<'a>),
+    /// A module that a later `mod` names.
+    Module(Module<'a>),
+    /// A GPU, at its first use.
+    Device(Device<'a>),
+    /// The program asked for memory figures.
+    Query(Query<'a>),
+    /// What the machine looked like beside a query.
+    View(View<'a>),
+    /// Memory was taken.
+    Alloc(Alloc<'a>),
+    /// Memory was given back.
+    Free(Free<'a>),
+    /// A handle of physical memory was mapped.
+    Map(Map<'a>),
+    /// A mapping was removed.
+    Unmap(Map<'a>),
+    /// A memory file was opened.
+    File(File<'a>),
+    /// A line of the program's own output.
+    Log(Log<'a>),
+    /// The process made a child.
+    Fork(Fork<'a>),
+    /// The process is about to become another program.
+    Exec(Exec<'a>),
+    /// A process that `kvtrace run` started has ended.
+    Exit(Exit),
+    /// A reported figure was changed.
+    Patch(Patch<'a>),
+    /// Events are missing.
+    Dropped(Dropped<'a>),
+    /// The writer could not do what it was told.
+    Warning(Warning<'a>),
+    /// A kind that a later minor version added.
+    Unknown(Cow<'a, str>),
+}
+
+macro_rules! events {
+    ($($(#[$meta:meta])* $name:ident { $($(#[$fmeta:meta])* $field:ident : $type:ty),* $(,)? })*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Deserialize)]
+        pub struct $name<'a> {
+            $($(#[$fmeta])* pub $field: $type,)*
+        }
+    )*};
+}
+
+macro_rules! calls {
+    ($($(#[$meta:meta])* $name:ident { $($(#[$fmeta:meta])* $field:ident : $type:ty),* $(,)? })*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Deserialize)]
+        pub struct $name<'a> {
+            #[serde(borrow, rename = "fn")]
+            /// Function name.
+            pub name: Cow<'a, str>,
+            #[serde(borrow)]
+            /// `driver`, `runtime`, `nvml` or `libc`. Bytes are counted on the driver layer only.
+            pub layer: Cow<'a, str>,
+            /// Number of traced calls that enclose this one on its thread.
+            pub depth: u32,
+            /// Return value of the function.
+            pub rc: i64,
+            /// Duration of the real call, ns.
+            pub dur: u64,
+            #[serde(borrow, rename = "mod")]
+            /// Path of the calling module, empty if unknown.
+            pub module: Cow<'a, str>,
+            #[serde(rename = "off", deserialize_with = "hex")]
+            /// Return address as an offset from the module's load address.
+            pub offset: u64,
+            $($(#[$fmeta])* pub $field: $type,)*
+        }
+    )*};
+}
+
+events! {
+    /// First line of every file.
+    Process {
+        /// `MAJOR.MINOR` of the writer's schema.
+        #[serde(borrow)] schema: Cow<'a, str>,
+        /// Version of the writer.
+        #[serde(borrow)] shim: Cow<'a, str>,
+        /// `program` or `launcher`.
+        #[serde(borrow)] role: Cow<'a, str>,
+        /// Host name.
+        #[serde(borrow)] host: Cow<'a, str>,
+        /// Start time, clock ticks after boot.
+        start: u64,
+        /// Parent process id.
+        ppid: u32,
+        /// The pid that forked this process, 0 if none that was traced.
+        forked_from: u32,
+        /// CLOCK_REALTIME at `t`, ns.
+        wall: u64,
+        /// Page size, bytes.
+        page: u64,
+        /// Path of the executable.
+        #[serde(borrow, default)] exe: Cow<'a, str>,
+        /// `KVTRACE_LABEL`.
+        #[serde(borrow, default)] label: Cow<'a, str>,
+        /// Text of /proc/self/cgroup.
+        #[serde(borrow, default)] cgroup: Cow<'a, str>,
+        /// Variables that steer memory, secrets blanked.
+        #[serde(default)] env: BTreeMap<String, String>,
+        /// Arguments, secrets blanked.
+        #[serde(default)] argv: Vec<String>,
+    }
+    /// A module that a later `mod` names.
+    Module {
+        /// Lowest mapped address.
+        #[serde(deserialize_with = "hex")] base: u64,
+        /// End of the highest mapping.
+        #[serde(deserialize_with = "hex")] end: u64,
+        /// File name.
+        #[serde(borrow)] path: Cow<'a, str>,
+        /// GNU build id in hex, empty if the module has none.
+        #[serde(borrow, default)] build_id: Cow<'a, str>,
+    }
+    /// A GPU, at its first use.
+    Device {
+        /// CUDA ordinal.
+        dev: i32,
+        /// As the driver names it.
+        #[serde(borrow)] name: Cow<'a, str>,
+        /// Total memory, bytes.
+        total: u64,
+        /// Whether CPU and GPU share one memory.
+        integrated: bool,
+        /// Compute capability, major.
+        cc_major: u32,
+        /// Compute capability, minor.
+        cc_minor: u32,
+        /// Driver API version, 13000 for 13.0.
+        driver: u32,
+    }
+    /// What the machine looked like beside a query.
+    View {
+        /// Number of the query or file event in the same file.
+        of: u64,
+        /// /proc/meminfo, bytes (HugePages_* as they stand).
+        meminfo: BTreeMap<Cow<'a, str>, u64>,
+        /// 1 or 2; 0 if no memory controller was found.
+        cgroup_version: u32,
+        /// Directory that the figures come from.
+        #[serde(borrow, default)] cgroup_path: Cow<'a, str>,
+        /// `max`, `high`, `current`, `anon`, `file`, ...; bytes. A limit of `max` is left out.
+        #[serde(default)] cgroup: BTreeMap<Cow<'a, str>, u64>,
+        /// `rss_anon`, `rss_file`, `rss_shmem` of the process, bytes.
+        #[serde(default, rename = "self")] own: BTreeMap<Cow<'a, str>, u64>,
+    }
+    /// A line of the program's own output.
+    Log {
+        /// `stdout` or `stderr`.
+        #[serde(borrow)] stream: Cow<'a, str>,
+        /// The line.
+        #[serde(borrow, default)] text: Cow<'a, str>,
+    }
+    /// The process is about to become another program.
+    Exec {
+        /// Its path, as given.
+        #[serde(borrow)] path: Cow<'a, str>,
+    }
+    /// A reported figure was changed.
+    Patch {
+        /// Number of the query in the same file.
+        of: u64,
+        /// `free` or `total`.
+        #[serde(borrow)] field: Cow<'a, str>,
+        /// What the real function answered, bytes.
+        real: u64,
+        /// What the program was told, bytes.
+        reported: u64,
+    }
+    /// Events are missing.
+    Dropped {
+        /// How many.
+        count: u64,
+        /// Why.
+        #[serde(borrow)] reason: Cow<'a, str>,
+    }
+    /// The writer could not do what it was told.
+    Warning {
+        /// What it did instead.
+        #[serde(borrow)] text: Cow<'a, str>,
+    }
+}
+
+calls! {
+    /// The program asked for memory figures.
+    Query {
+        /// CUDA ordinal, -1 if the question is not about a device.
+        dev: i32,
+        /// Free memory as the program was told, bytes; absent if the function failed or does not tell it.
+        #[serde(default)] free: Option<u64>,
+        /// Total memory as the program was told, bytes.
+        #[serde(default)] total: Option<u64>,
+    }
+    /// Memory was taken.
+    Alloc {
+        /// `device`, `async`, `vmm`, `managed` or `host`.
+        #[serde(borrow)] kind: Cow<'a, str>,
+        /// CUDA ordinal, -1 if it was not to be found out.
+        dev: i32,
+        /// Bytes asked for.
+        size: u64,
+        /// Address or handle, 0 if the call failed.
+        #[serde(deserialize_with = "hex")] ptr: u64,
+    }
+    /// Memory was given back.
+    Free {
+        /// As in the allocation.
+        #[serde(borrow)] kind: Cow<'a, str>,
+        /// Address or handle.
+        #[serde(deserialize_with = "hex")] ptr: u64,
+    }
+    /// Physical memory was mapped, or a mapping removed (`handle` 0).
+    Map {
+        /// Begin of the range.
+        #[serde(deserialize_with = "hex")] ptr: u64,
+        /// Length, bytes.
+        size: u64,
+        /// The handle that was mapped.
+        #[serde(default, deserialize_with = "hex")] handle: u64,
+    }
+    /// A memory file was opened.
+    File {
+        /// Path as given.
+        #[serde(borrow)] path: Cow<'a, str>,
+        /// Its content at that moment, cut to what fits; absent where a `view` follows.
+        #[serde(borrow, default)] content: Cow<'a, str>,
+    }
+    /// The process made a child.
+    Fork {
+        /// Its pid.
+        child: u32,
+    }
+}
+
+/// A process that `kvtrace run` started has ended.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Exit {
+    /// Its pid.
+    pub child: u32,
+    /// Exit code, if it exited.
+    #[serde(default)]
+    pub code: Option<i32>,
+    /// Signal, if one killed it.
+    #[serde(default)]
+    pub signal: Option<i32>,
+}
+
+/// Reads `"0x7f00"`.
+fn hex<'de, D: Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
+    struct Visitor;
+    impl serde::de::Visitor<'_> for Visitor {
+        type Value = u64;
+        fn expecting(&self, out: &mut std::fmt::Formatter) -> std::fmt::Result {
+            out.write_str("a hex string like \"0x7f00\"")
+        }
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<u64, E> {
+            let digits = text.strip_prefix("0x").ok_or_else(|| E::custom("a pointer without 0x"))?;
+            u64::from_str_radix(digits, 16).map_err(E::custom)
+        }
+    }
+    input.deserialize_str(Visitor)
+}
+
+/// Kind and stamp of a line.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    ev: Cow<'a, str>,
+    n: u64,
+    t: u64,
+    pid: u32,
+    tid: u32,
+}
+
+impl<'a> Head<'a> {
+    /// The writer puts these five first and in this order, which saves a pass over the line.
+    fn at_start(line: &'a [u8]) -> Option<Self> {
+        let rest = line.strip_prefix(b"{\"ev\":\"")?;
+        let end = rest.iter().position(|byte| !byte.is_ascii_lowercase())?;
+        let ev = Cow::Borrowed(str::from_utf8(&rest[..end]).ok()?);
+        let (n, rest) = number(rest[end..].strip_prefix(b"\",\"n\":")?)?;
+        let (t, rest) = number(rest.strip_prefix(b",\"t\":")?)?;
+        let (pid, rest) = number(rest.strip_prefix(b",\"pid\":")?)?;
+        let (tid, _) = number(rest.strip_prefix(b",\"tid\":")?)?;
+        Some(Head { ev, n, t, pid: pid.try_into().ok()?, tid: tid.try_into().ok()? })
+    }
+}
+
+fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let end = text.iter().position(|byte| !byte.is_ascii_digit())?;
+    let (digits, rest) = text.split_at(end);
+    let mut value = 0u64;
+    for digit in digits {
+        value = value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+    }
+    (end > 0).then_some((value, rest))
+}
+
+impl<'a> Record<'a> {
+    /// Parses one line.
+    ///
+    /// # Errors
+    /// When it is not a JSON object, or lacks a field that its kind must have.
+    pub fn parse(line: &'a [u8]) -> Result<Self, serde_json::Error> {
+        fn of<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, serde_json::Error> {
+            serde_json::from_slice(line)
+        }
+        let head = match Head::at_start(line) {
+            Some(head) => head,
+            None => of(line)?,
+        };
+        let event = match head.ev.as_ref() {
+            "process" => Event::Process(of(line)?),
+            "module" => Event::Module(of(line)?),
+            "device" => Event::Device(of(line)?),
+            "query" => Event::Query(of(line)?),
+            "view" => Event::View(of(line)?),
+            "alloc" => Event::Alloc(of(line)?),
+            "free" => Event::Free(of(line)?),
+            "map" => Event::Map(of(line)?),
+            "unmap" => Event::Unmap(of(line)?),
+            "file" => Event::File(of(line)?),
+            "log" => Event::Log(of(line)?),
+            "fork" => Event::Fork(of(line)?),
+            "exec" => Event::Exec(of(line)?),
+            "exit" => Event::Exit(of(line)?),
+            "patch" => Event::Patch(of(line)?),
+            "dropped" => Event::Dropped(of(line)?),
+            "warning" => Event::Warning(of(line)?),
+            _ => {
+                of::<serde::de::IgnoredAny>(line)?;
+                Event::Unknown(head.ev)
+            }
+        };
+        Ok(Record { stamp: Stamp { n: head.n, t: head.t, pid: head.pid, tid: head.tid }, event })
+    }
+}

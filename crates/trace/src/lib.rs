@@ -1,0 +1,35 @@
+//! The kvtrace trace format, schema 1.0: the only bridge between the preload and the analyzer.
+//!
+//! A trace is a directory of JSON-lines files, one per process. [`line`] writes lines without std, heap or panic;
+//! [`record`] knows which fields each event carries; [`event`] and [`read`] (feature `std`) bring them back as types.
+//! `docs/trace-format.md` describes every field.
+#![cfg_attr(not(feature = "std"), no_std)]
+
+pub mod line;
+pub mod record;
+
+#[cfg(feature = "std")]
+pub mod event;
+#[cfg(feature = "std")]
+pub mod read;
+
+/// A schema version. Readers accept their own major and any minor: fields may be added, never change their meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Schema {
+    /// Raised when a line of an older reader's trace would be misunderstood.
+    pub major: u32,
+    /// Raised when fields or events are added.
+    pub minor: u32,
+}
+
+/// The version that this crate writes.
+///
+/// * 1.0: process, module, device, query, view, alloc, free, map, unmap, file, log, fork, exec, exit, patch, dropped,
+///   warning.
+pub const SCHEMA: Schema = Schema { major: 1, minor: 0 };
+
+/// [`SCHEMA`] as it stands in a process header.
+pub const SCHEMA_TEXT: &str = "1.0";
+
+/// Longest line in bytes, its newline included. A line that would be longer loses whole fields, and says so.
+pub const MAX_LINE: usize = 4096;
