@@ -47,6 +47,11 @@ impl<'b> Line<'b> {
         self.field(key, |line| line.hex_value(value))
     }
 
+    /// Adds `true` or `false`.
+    pub fn flag(&mut self, key: &str, value: bool) -> &mut Self {
+        self.field(key, |line| line.puts(if value { b"true" } else { b"false" }))
+    }
+
     /// Adds a string. Bytes that are not UTF-8 become U+FFFD.
     pub fn text(&mut self, key: &str, value: &[u8]) -> &mut Self {
         self.field(key, |line| line.quoted(value))

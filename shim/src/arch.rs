@@ -1,0 +1,106 @@
+//! What no Rust function can express: thread-local state without a destructor, and stubs that hand a call on without
+//! touching it.
+
+use core::arch::global_asm;
+use core::cell::Cell;
+
+/// Per-thread state. All zero at thread start; never dropped.
+#[repr(C)]
+pub struct Thread {
+    /// Return address of the hooked call that is being entered, stored by [`wrapper_stub`].
+    pub return_address: Cell<usize>,
+    /// Traced calls open on this thread.
+    pub depth: Cell<u32>,
+    /// Thread id, valid while `tid_of_pid` is the current process.
+    pub tid: Cell<u32>,
+    /// The process for which `tid` was read.
+    pub tid_of_pid: Cell<u32>,
+    spare: Cell<u32>,
+}
+
+global_asm!(
+    ".section .tbss.kvtrace,\"awT\",@nobits",
+    ".hidden kvtrace_thread",
+    ".globl kvtrace_thread",
+    ".p2align 4",
+    ".type kvtrace_thread,@object",
+    ".size kvtrace_thread,32",
+    "kvtrace_thread:",
+    ".zero 32",
+    ".text",
+);
+
+/// This thread's state. Initial-exec: the loader reserves it at program start, so an access never allocates.
+pub fn thread() -> &'static Thread {
+    let at: *const Thread;
+    // SAFETY: reads the thread pointer and the offset that the loader filled in; the block lives as long as the thread.
+    unsafe {
+        core::arch::asm!(
+            "mov {0}, qword ptr [rip + kvtrace_thread@GOTTPOFF]",
+            "add {0}, qword ptr fs:[0]",
+            out(reg) at,
+            options(pure, readonly, nostack)
+        );
+        &*at
+    }
+}
+
+/// Exported function that notes its return address and becomes its body: arguments, stack and all.
+macro_rules! wrapper_stub {
+    ($symbol:ident, $body:path) => {
+        #[unsafe(no_mangle)]
+        #[unsafe(naked)]
+        unsafe extern "C" fn $symbol() {
+            core::arch::naked_asm!(
+                "endbr64",
+                "mov r11, qword ptr [rip + kvtrace_thread@GOTTPOFF]",
+                "mov r10, qword ptr [rsp]",
+                "mov qword ptr fs:[r11], r10",
+                "jmp {body}",
+                body = sym $body,
+            )
+        }
+    };
+}
+pub(crate) use wrapper_stub;
+
+/// Exported function that first shows its first three arguments and its return address to `filter`. A non-zero answer
+/// is returned to the caller; after 0 the real function in `slot` runs as if called directly, with the caller's own
+/// return address and all variadic arguments.
+macro_rules! filter_stub {
+    ($symbol:ident, $filter:path, $slot:path) => {
+        #[unsafe(no_mangle)]
+        #[unsafe(naked)]
+        unsafe extern "C" fn $symbol() {
+            core::arch::naked_asm!(
+                "endbr64",
+                "push rdi",
+                "push rsi",
+                "push rdx",
+                "push rcx",
+                "push r8",
+                "push r9",
+                "push rax",
+                "mov rcx, qword ptr [rsp + 56]",
+                "call {filter}",
+                "mov r11, rax",
+                "pop rax",
+                "pop r9",
+                "pop r8",
+                "pop rcx",
+                "pop rdx",
+                "pop rsi",
+                "pop rdi",
+                "test r11, r11",
+                "jnz 2f",
+                "jmp qword ptr [rip + {slot}]",
+                "2:",
+                "mov rax, r11",
+                "ret",
+                filter = sym $filter,
+                slot = sym $slot,
+            )
+        }
+    };
+}
+pub(crate) use filter_stub;

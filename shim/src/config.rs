@@ -1,0 +1,90 @@
+//! The environment variables, read once by the constructor, when the process has one thread.
+
+use crate::text::Text;
+use core::cell::UnsafeCell;
+use core::ffi::{CStr, c_char};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+unsafe extern "C" {
+    static environ: *const *const c_char;
+}
+
+/// What the user asked for.
+pub struct Config {
+    /// `KVTRACE_OUT`: the trace directory.
+    pub out: Text<1024>,
+    /// `KVTRACE_LABEL`: free text for the header.
+    pub label: Text<256>,
+    /// A value that could not be used, and what happens instead.
+    pub warning: &'static str,
+}
+
+struct Shared(UnsafeCell<Config>);
+
+// SAFETY: written by the constructor before `READY` is set, only read afterwards.
+unsafe impl Sync for Shared {}
+
+static CONFIG: Shared = Shared(UnsafeCell::new(Config { out: Text::new(), label: Text::new(), warning: "" }));
+static READY: AtomicBool = AtomicBool::new(false);
+
+/// The configuration; `None` before the constructor ran, and for good under `KVTRACE_DISABLE=1`.
+pub fn get() -> Option<&'static Config> {
+    // SAFETY: READY says that nobody writes any more.
+    READY.load(Ordering::Acquire).then(|| unsafe { &*CONFIG.0.get() })
+}
+
+/// Reads the environment.
+pub fn read() {
+    // SAFETY: the constructor runs once, before anyone is let in by READY.
+    let config = unsafe { &mut *CONFIG.0.get() };
+    let mut disabled = false;
+    for (name, value) in variables() {
+        match name {
+            b"KVTRACE_OUT" if value.is_empty() => config.warning = "KVTRACE_OUT is empty: writing to ./kvtrace-out",
+            b"KVTRACE_OUT" if !config.out.push(value) => {
+                config.warning = "KVTRACE_OUT is longer than 1023 bytes: writing to ./kvtrace-out";
+            }
+            b"KVTRACE_LABEL" if !config.label.push(value) => {
+                config.warning = "KVTRACE_LABEL is longer than 256 bytes: ignored";
+            }
+            b"KVTRACE_DISABLE" => match value {
+                b"1" => disabled = true,
+                b"" | b"0" => {}
+                _ => config.warning = "KVTRACE_DISABLE is neither 0 nor 1: ignored",
+            },
+            b"KVTRACE_LOG" if !matches!(value, b"" | b"off" | b"error" | b"info") => {
+                config.warning = "KVTRACE_LOG is none of off, error, info: off";
+            }
+            _ => {}
+        }
+    }
+    if config.out.get().is_empty() {
+        config.out.push(b"kvtrace-out");
+    }
+    READY.store(!disabled, Ordering::Release);
+}
+
+/// The environment as name and value. Call it from the constructor only: programs change their environment later
+/// without any lock that we could take.
+fn variables() -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
+    // SAFETY: the environment is a NULL-terminated array of C strings, and no other thread runs yet.
+    let mut at = unsafe { environ };
+    core::iter::from_fn(move || {
+        if at.is_null() {
+            return None;
+        }
+        // SAFETY: as above; the walk stops at the NULL.
+        let entry = unsafe { *at };
+        if entry.is_null() {
+            return None;
+        }
+        // SAFETY: entry was not the last, so there is one behind it.
+        at = unsafe { at.add(1) };
+        // SAFETY: a C string by the rule of the environment.
+        Some(unsafe { CStr::from_ptr(entry) }.to_bytes())
+    })
+    .map(|entry| {
+        let equals = entry.iter().position(|byte| *byte == b'=').unwrap_or(entry.len());
+        (entry.get(..equals).unwrap_or_default(), entry.get(equals.saturating_add(1)..).unwrap_or_default())
+    })
+}

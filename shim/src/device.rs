@@ -1,0 +1,101 @@
+//! Facts about the GPU behind a call, asked of the driver itself, past our own hooks.
+
+use crate::process;
+use crate::resolve;
+use crate::text;
+use crate::trace::Event;
+use core::ffi::c_char;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+const INTEGRATED: i32 = 18;
+const CC_MAJOR: i32 = 75;
+const CC_MINOR: i32 = 76;
+
+/// A driver function that is called, never hooked.
+struct Helper {
+    name: &'static [u8],
+    at: AtomicUsize,
+}
+
+impl Helper {
+    const fn new(name: &'static [u8]) -> Helper {
+        Helper { name, at: AtomicUsize::new(0) }
+    }
+
+    fn get(&self) -> Option<usize> {
+        match self.at.load(Ordering::Relaxed) {
+            0 => {
+                let found = resolve::in_library(b"libcuda.so", self.name)?;
+                self.at.store(found, Ordering::Relaxed);
+                Some(found)
+            }
+            at => Some(at),
+        }
+    }
+}
+
+static CTX_GET_DEVICE: Helper = Helper::new(b"cuCtxGetDevice");
+static GET_ATTRIBUTE: Helper = Helper::new(b"cuDeviceGetAttribute");
+static GET_NAME: Helper = Helper::new(b"cuDeviceGetName");
+static TOTAL_MEM: Helper = Helper::new(b"cuDeviceTotalMem_v2");
+static DRIVER_VERSION: Helper = Helper::new(b"cuDriverGetVersion");
+
+/// Ordinal of the calling thread's device, -1 if it has none.
+pub fn current() -> i32 {
+    let mut dev = -1;
+    if let Some(at) = CTX_GET_DEVICE.get() {
+        // SAFETY: cuCtxGetDevice(CUdevice*) of the loaded driver.
+        let function: extern "C" fn(*mut i32) -> i32 = unsafe { core::mem::transmute(at) };
+        if function(&mut dev) != 0 {
+            return -1;
+        }
+    }
+    dev
+}
+
+/// Writes the `device` event at the first use of a device.
+pub fn announce(dev: i32) {
+    let Some(bit) = u32::try_from(dev).ok().and_then(|dev| 1u64.checked_shl(dev)) else { return };
+    if process::current().devices.fetch_or(bit, Ordering::AcqRel) & bit != 0 {
+        return;
+    }
+    let (Some(attribute), Some(name), Some(total)) = (GET_ATTRIBUTE.get(), GET_NAME.get(), TOTAL_MEM.get()) else {
+        return;
+    };
+    // SAFETY: the driver's documented signatures.
+    let (attribute, get_name, get_total) = unsafe {
+        (
+            core::mem::transmute::<usize, extern "C" fn(*mut i32, i32, i32) -> i32>(attribute),
+            core::mem::transmute::<usize, extern "C" fn(*mut c_char, i32, i32) -> i32>(name),
+            core::mem::transmute::<usize, extern "C" fn(*mut usize, i32) -> i32>(total),
+        )
+    };
+    let read = |which| {
+        let mut value = 0;
+        if attribute(&mut value, which, dev) == 0 { value } else { 0 }
+    };
+    let mut name = [0u8; 256];
+    // One byte stays zero whatever the driver writes.
+    let name_rc = get_name(name.as_mut_ptr().cast(), 255, dev);
+    let mut total = 0usize;
+    if name_rc != 0 || get_total(&mut total, dev) != 0 {
+        return;
+    }
+    let mut driver = 0;
+    if let Some(at) = DRIVER_VERSION.get() {
+        // SAFETY: cuDriverGetVersion(int*).
+        let version: extern "C" fn(*mut i32) -> i32 = unsafe { core::mem::transmute(at) };
+        version(&mut driver);
+    }
+    if let Some(mut event) = Event::begin("device", crate::sys::clock(libc::CLOCK_MONOTONIC)) {
+        event.write(|line| {
+            line.i64("dev", dev.into())
+                .text("name", text::until_nul(&name))
+                .u64("total", total as u64)
+                .flag("integrated", read(INTEGRATED) == 1)
+                .u64("cc_major", read(CC_MAJOR).unsigned_abs().into())
+                .u64("cc_minor", read(CC_MINOR).unsigned_abs().into())
+                .u64("driver", driver as u64);
+        });
+    }
+}

@@ -1,0 +1,141 @@
+//! From a finished call to its event. One function for each thing that a call can do to memory; a row of the hook
+//! table names one of them.
+
+use crate::hooks::Hook;
+use crate::trace::Event;
+use crate::{arch, device, modules, sys, view};
+use kvtrace_trace::line::Line;
+use kvtrace_trace::record;
+
+/// A hooked call between its entry and its event.
+pub struct Call {
+    hook: &'static Hook,
+    return_address: usize,
+    begin: u64,
+    dur: u64,
+    depth: u32,
+}
+
+impl Call {
+    /// To be made first thing in a wrapper's body: the stub has just noted the return address.
+    pub fn enter(hook: &'static Hook) -> Call {
+        let thread = arch::thread();
+        let return_address = thread.return_address.get();
+        let depth = thread.depth.get();
+        thread.depth.set(depth.wrapping_add(1));
+        Call { hook, return_address, begin: sys::clock(libc::CLOCK_MONOTONIC), dur: 0, depth }
+    }
+
+    /// A call that is logged before it runs: it has no result yet.
+    pub fn seen(hook: &'static Hook, return_address: usize) -> Call {
+        let depth = arch::thread().depth.get();
+        Call { hook, return_address, begin: sys::clock(libc::CLOCK_MONOTONIC), dur: 0, depth }
+    }
+
+    /// Return address of the call.
+    pub fn return_address(&self) -> usize {
+        self.return_address
+    }
+
+    /// To be called as soon as the real function has returned.
+    pub fn returned(&mut self) {
+        arch::thread().depth.set(self.depth);
+        self.dur = sys::clock(libc::CLOCK_MONOTONIC).wrapping_sub(self.begin);
+    }
+
+    /// A memory file was opened. Returns the event's number, 0 if it was not written.
+    pub fn file(&self, path: &core::ffi::CStr, with_content: bool) -> u64 {
+        let mut content = [0u8; 256];
+        let content = if with_content { sys::read_file(path.to_bytes_with_nul(), &mut content) } else { &[] };
+        self.write("file", 0, |line| {
+            line.text("path", path.to_bytes()).text("content", content);
+        })
+    }
+
+    /// Writes the event: what every call carries, then `fields`. Returns its number, 0 if it was not written.
+    fn write(&self, kind: &'static str, rc: i64, fields: impl FnOnce(&mut Line)) -> u64 {
+        let Some(mut event) = Event::begin(kind, self.begin) else { return 0 };
+        let caller = modules::caller(self.return_address);
+        modules::announce(event.process(), caller);
+        let call = record::Call {
+            name: self.hook.name,
+            layer: self.hook.layer.name(),
+            depth: self.depth,
+            rc,
+            dur: self.dur,
+            module: caller.path,
+            offset: caller.offset,
+        };
+        event.write(|line| fields(record::call(line, &call)));
+        event.number
+    }
+}
+
+/// Reads through an out pointer of a call that succeeded.
+///
+/// # Safety
+/// `at` is NULL or was written by the real function.
+pub unsafe fn out<T: Copy>(at: *const T) -> Option<T> {
+    // SAFETY: the caller's promise.
+    (!at.is_null()).then(|| unsafe { at.read_unaligned() })
+}
+
+/// The program asked for memory figures. The outermost question of a chain gets a view of the machine.
+pub fn query(call: &Call, rc: i64, on_device: bool, free: Option<u64>, total: Option<u64>) {
+    let dev = if on_device { device::current() } else { -1 };
+    if rc == 0 {
+        device::announce(dev);
+    }
+    let number = call.write("query", rc, |line| {
+        line.i64("dev", dev.into());
+        if let Some(free) = free {
+            line.u64("free", free);
+        }
+        if let Some(total) = total {
+            line.u64("total", total);
+        }
+    });
+    if call.depth == 0 && number != 0 {
+        view::write(number);
+    }
+}
+
+/// Memory was taken, or was not: `ptr` is 0 then.
+pub fn alloc(call: &Call, rc: i64, kind: &'static str, size: u64, ptr: u64) {
+    let dev = device::current();
+    call.write("alloc", rc, |line| {
+        line.text("kind", kind.as_bytes()).i64("dev", dev.into()).u64("size", size).hex("ptr", ptr);
+    });
+}
+
+/// Memory was given back. Freeing NULL is legal, does nothing, and is left out.
+pub fn free(call: &Call, rc: i64, kind: &'static str, ptr: u64) {
+    if ptr != 0 {
+        call.write("free", rc, |line| {
+            line.text("kind", kind.as_bytes()).hex("ptr", ptr);
+        });
+    }
+}
+
+/// A handle of physical memory was mapped.
+pub fn map(call: &Call, rc: i64, ptr: u64, size: u64, handle: u64) {
+    call.write("map", rc, |line| {
+        line.hex("ptr", ptr).u64("size", size).hex("handle", handle);
+    });
+}
+
+/// A mapping was removed.
+pub fn unmap(call: &Call, rc: i64, ptr: u64, size: u64) {
+    call.write("unmap", rc, |line| {
+        line.hex("ptr", ptr).u64("size", size);
+    });
+}
+
+/// The process made a child; worth a line only in a trace that was begun.
+pub fn fork(call: &Call, child: i64) {
+    if child > 0 && crate::process::is_tracing() {
+        call.write("fork", 0, |line| {
+            line.u64("child", child as u64);
+        });
+    }
+}

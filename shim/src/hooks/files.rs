@@ -1,0 +1,158 @@
+//! Calls that are seen on their way and handed on untouched: opening a file, becoming another program, looking up a
+//! symbol. The real function returns to the caller itself.
+
+use crate::effect::Call;
+use crate::hooks::{Hook, Layer};
+use crate::trace::Event;
+use crate::{arch, elf, process, resolve, sys, view};
+use core::ffi::{CStr, c_char, c_int};
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+const MEMINFO: &[u8] = b"/proc/meminfo";
+const CGROUP: &[u8] = b"/sys/fs/cgroup/";
+const MEMORY_FILE: &[u8] = b"memory.";
+/// No program owns memory below; passing such a pointer is how tests ask for EFAULT.
+const LOWEST_POINTER: usize = 65536;
+
+/// The real functions. The stubs jump through them, so a slot is filled before its first use.
+macro_rules! seen {
+    ($($symbol:ident $slot:ident $filter:path;)*) => {
+        $(
+            static $slot: AtomicUsize = AtomicUsize::new(0);
+            arch::filter_stub!($symbol, $filter, $slot);
+        )*
+        /// Finds what stands behind the stubs.
+        pub fn prepare() {
+            $(find(&$slot, stringify!($symbol).as_bytes());)*
+        }
+    };
+}
+
+seen! {
+    open OPEN opens;
+    open64 OPEN64 opens;
+    __open_2 OPEN_2 opens;
+    __open64_2 OPEN64_2 opens;
+    openat OPENAT opens_at;
+    openat64 OPENAT64 opens_at;
+    __openat_2 OPENAT_2 opens_at;
+    __openat64_2 OPENAT64_2 opens_at;
+    fopen FOPEN opens;
+    fopen64 FOPEN64 opens;
+    freopen FREOPEN opens;
+    freopen64 FREOPEN64 opens;
+    execve EXECVE executes;
+    execv EXECV executes;
+    execvp EXECVP executes;
+    execvpe EXECVPE executes;
+    dlsym DLSYM looks_up;
+    dlvsym DLVSYM looks_up_version;
+}
+
+/// Where a libc lacks the function (musl has no `__open_2`, and nobody there calls it).
+extern "C" fn missing() -> c_int {
+    -1
+}
+
+#[cold]
+fn find(slot: &AtomicUsize, symbol: &[u8]) {
+    let found = elf::next(symbol).unwrap_or(missing as *const () as usize);
+    slot.store(found, Ordering::Release);
+}
+
+/// A library that the loader initialises before this one may call a stub before the constructor ran.
+fn ready() {
+    if DLVSYM.load(Ordering::Acquire) == 0 {
+        prepare();
+    }
+}
+
+unsafe extern "C" fn opens(path: *const c_char, _: usize, _: usize, return_address: usize) -> usize {
+    ready();
+    note_file(path, return_address);
+    0
+}
+
+unsafe extern "C" fn opens_at(_: usize, path: *const c_char, _: usize, return_address: usize) -> usize {
+    ready();
+    note_file(path, return_address);
+    0
+}
+
+unsafe extern "C" fn executes(path: *const c_char, _: usize, _: usize, _: usize) -> usize {
+    ready();
+    // A vfork child borrows this memory, its parent's trace included, but is not the process that the trace is about.
+    if path as usize >= LOWEST_POINTER && process::is_tracing() && sys::getpid() == process::pid() {
+        // SAFETY: the program passes a path.
+        let path = unsafe { CStr::from_ptr(path) }.to_bytes();
+        if let Some(mut event) = Event::begin("exec", sys::clock(libc::CLOCK_MONOTONIC)) {
+            event.write(|line| {
+                line.text("path", path);
+            });
+        }
+    }
+    0
+}
+
+unsafe extern "C" fn looks_up(handle: usize, name: *const c_char, _: usize, return_address: usize) -> usize {
+    ready();
+    resolve::by_name(handle, name, return_address, |handle, name| {
+        // SAFETY: the slot holds the real dlsym, and the arguments are the program's.
+        unsafe { core::mem::transmute::<usize, DlSym>(DLSYM.load(Ordering::Acquire))(handle, name) }
+    })
+}
+
+unsafe extern "C" fn looks_up_version(
+    handle: usize,
+    name: *const c_char,
+    version: *const c_char,
+    return_address: usize,
+) -> usize {
+    ready();
+    resolve::by_name(handle, name, return_address, |handle, name| {
+        // SAFETY: the slot holds the real dlvsym, and the arguments are the program's.
+        unsafe { core::mem::transmute::<usize, DlVSym>(DLVSYM.load(Ordering::Acquire))(handle, name, version) }
+    })
+}
+
+type DlSym = unsafe extern "C" fn(usize, *const c_char) -> usize;
+type DlVSym = unsafe extern "C" fn(usize, *const c_char, *const c_char) -> usize;
+
+/// Logs the opening of a memory file, with what it says at this instant. Everything else passes: this runs in signal
+/// handlers, vfork children and before constructors.
+fn note_file(path: *const c_char, return_address: usize) {
+    if (path as usize) < LOWEST_POINTER {
+        return;
+    }
+    // SAFETY: byte by byte up to the first difference, so that nothing behind the path's end is read.
+    let starts_with =
+        |prefix: &[u8]| prefix.iter().enumerate().all(|(index, byte)| unsafe { path.add(index).read() as u8 } == *byte);
+    let meminfo = starts_with(MEMINFO);
+    if !meminfo && !starts_with(CGROUP) {
+        return;
+    }
+    // SAFETY: the program passes a path.
+    let path = unsafe { CStr::from_ptr(path) };
+    let bytes = path.to_bytes();
+    let wanted = if meminfo { bytes == MEMINFO } else { crate::text::base_name(bytes).starts_with(MEMORY_FILE) };
+    if wanted {
+        note_memory_file(path, meminfo, return_address);
+    }
+}
+
+#[cold]
+fn note_memory_file(path: &CStr, meminfo: bool, return_address: usize) {
+    static HOOK: Hook = Hook {
+        symbol: "open",
+        name: "open",
+        layer: Layer::Libc,
+        versions: (0, 0),
+        per_thread: false,
+        stub: open,
+        real: AtomicUsize::new(0),
+    };
+    let number = Call::seen(&HOOK, return_address).file(path, !meminfo);
+    if meminfo && number != 0 {
+        view::write(number);
+    }
+}

@@ -1,0 +1,189 @@
+//! System calls of our own. They bypass libc so that they never meet our hooks or another preload's, and leave `errno`
+//! alone.
+
+use core::arch::asm;
+
+/// A system call; negative results are `-errno`.
+///
+/// # Safety
+/// The caller guarantees that the arguments are what the kernel expects of `number`.
+unsafe fn call(number: i64, a: usize, b: usize, c: usize, d: usize, e: usize) -> isize {
+    let result: isize;
+    // SAFETY: the kernel clobbers rcx and r11 only; the caller answers for the arguments.
+    unsafe {
+        asm!("syscall", inlateout("rax") number as isize => result, in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
+            in("r8") e, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    result
+}
+
+const AT_FDCWD: usize = -100isize as usize;
+
+/// Ends the process.
+///
+/// # Safety
+/// Nothing runs after it: the caller has nothing left to do.
+#[cfg(panic = "abort")]
+pub unsafe fn exit_group(code: usize) -> ! {
+    loop {
+        // SAFETY: takes no pointer.
+        unsafe { call(libc::SYS_exit_group, code, 0, 0, 0, 0) };
+    }
+}
+
+/// Process id, asked of the kernel.
+pub fn getpid() -> u32 {
+    // SAFETY: takes no pointer.
+    unsafe { call(libc::SYS_getpid, 0, 0, 0, 0, 0) as u32 }
+}
+
+/// Parent process id.
+pub fn getppid() -> u32 {
+    // SAFETY: takes no pointer.
+    unsafe { call(libc::SYS_getppid, 0, 0, 0, 0, 0) as u32 }
+}
+
+/// Thread id.
+pub fn gettid() -> u32 {
+    // SAFETY: takes no pointer.
+    unsafe { call(libc::SYS_gettid, 0, 0, 0, 0, 0) as u32 }
+}
+
+/// Gives the processor to another thread.
+pub fn sched_yield() {
+    // SAFETY: takes no pointer.
+    unsafe { call(libc::SYS_sched_yield, 0, 0, 0, 0, 0) };
+}
+
+/// A path for the kernel: `bytes` must end in NUL, or the call is refused here.
+fn c_path(bytes: &[u8]) -> Option<usize> {
+    (bytes.last() == Some(&0)).then_some(bytes.as_ptr() as usize)
+}
+
+/// Opens a NUL-terminated path. Negative: `-errno`.
+pub fn open(path: &[u8], flags: i32, mode: u32) -> i32 {
+    let Some(path) = c_path(path) else { return -libc::EINVAL };
+    // SAFETY: the path ends in NUL.
+    unsafe { call(libc::SYS_openat, AT_FDCWD, path, (flags | libc::O_CLOEXEC) as usize, mode as usize, 0) as i32 }
+}
+
+/// Makes a directory at a NUL-terminated path.
+pub fn mkdir(path: &[u8], mode: u32) {
+    if let Some(path) = c_path(path) {
+        // SAFETY: the path ends in NUL.
+        unsafe { call(libc::SYS_mkdirat, AT_FDCWD, path, mode as usize, 0, 0) };
+    }
+}
+
+/// Reads at most `buf.len()` bytes. Negative: `-errno`.
+pub fn read(fd: i32, buf: &mut [u8]) -> isize {
+    // SAFETY: the buffer is ours for its whole length.
+    unsafe { call(libc::SYS_read, fd as usize, buf.as_mut_ptr() as usize, buf.len(), 0, 0) }
+}
+
+/// Writes `bytes` in one call. Negative: `-errno`.
+pub fn write(fd: i32, bytes: &[u8]) -> isize {
+    // SAFETY: the buffer is readable for its whole length.
+    unsafe { call(libc::SYS_write, fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0) }
+}
+
+/// Closes a descriptor of ours.
+pub fn close(fd: i32) {
+    // SAFETY: takes no pointer; callers pass descriptors that they opened.
+    unsafe { call(libc::SYS_close, fd as usize, 0, 0, 0, 0) };
+}
+
+/// Duplicates `fd` to the lowest free descriptor from `least`, close-on-exec.
+pub fn dup_from(fd: i32, least: i32) -> i32 {
+    // SAFETY: takes no pointer.
+    unsafe { call(libc::SYS_fcntl, fd as usize, libc::F_DUPFD_CLOEXEC as usize, least as usize, 0, 0) as i32 }
+}
+
+/// Device and inode of a descriptor; `Err` is `-errno`.
+pub fn identity(fd: i32) -> Result<(u64, u64), i32> {
+    const AT_EMPTY_PATH: usize = 0x1000;
+    const STATX_INO: usize = 0x100;
+    /// `struct statx`: ino at byte 32, dev_major and dev_minor at 136.
+    #[repr(C, align(8))]
+    struct Statx([u8; 256]);
+    let mut out = core::mem::MaybeUninit::<Statx>::uninit();
+    // SAFETY: an empty path and a buffer of the size of struct statx.
+    let rc = unsafe {
+        call(libc::SYS_statx, fd as usize, c"".as_ptr() as usize, AT_EMPTY_PATH, STATX_INO, out.as_mut_ptr() as usize)
+    };
+    if rc < 0 {
+        return Err(rc as i32);
+    }
+    let at = out.as_ptr().cast::<u8>();
+    // SAFETY: the call succeeded, so the kernel wrote the whole structure; both offsets are inside it and aligned.
+    unsafe { Ok((at.add(136).cast::<u64>().read(), at.add(32).cast::<u64>().read())) }
+}
+
+/// An anonymous private page of memory, or `None`.
+pub fn page(size: usize) -> Option<*mut u8> {
+    let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    let result: isize;
+    // SAFETY: asks for a new mapping anywhere; mmap takes six arguments, the last is 0.
+    unsafe {
+        asm!("syscall", inlateout("rax") libc::SYS_mmap as isize => result, in("rdi") 0usize, in("rsi") size,
+            in("rdx") prot as usize, in("r10") flags as usize, in("r8") usize::MAX, in("r9") 0usize,
+            lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    (result > 0 || result < -4095).then_some(result as *mut u8)
+}
+
+/// Asks that a fork child finds the range zeroed.
+pub fn wipe_on_fork(at: *mut u8, size: usize) -> bool {
+    const MADV_WIPEONFORK: usize = 18;
+    // SAFETY: the range is a mapping of ours.
+    unsafe { call(libc::SYS_madvise, at as usize, size, MADV_WIPEONFORK, 0, 0) == 0 }
+}
+
+/// Target of a symbolic link at a NUL-terminated path, cut to the buffer.
+pub fn readlink<'b>(path: &[u8], buf: &'b mut [u8]) -> &'b [u8] {
+    let Some(path) = c_path(path) else { return &[] };
+    // SAFETY: the path ends in NUL and the buffer is ours.
+    let size = unsafe { call(libc::SYS_readlinkat, AT_FDCWD, path, buf.as_mut_ptr() as usize, buf.len(), 0) };
+    buf.get(..usize::try_from(size).unwrap_or(0)).unwrap_or_default()
+}
+
+/// Host name, cut to the buffer.
+pub fn host(buf: &mut [u8; 65]) -> &[u8] {
+    let mut names = [0u8; 65 * 6];
+    // SAFETY: struct utsname is six fields of 65 bytes.
+    if unsafe { call(libc::SYS_uname, names.as_mut_ptr() as usize, 0, 0, 0, 0) } == 0
+        && let Some(name) = names.get(65..130)
+    {
+        for (to, from) in buf.iter_mut().zip(name) {
+            *to = *from;
+        }
+    }
+    crate::text::until_nul(buf)
+}
+
+/// ns of `clock`.
+pub fn clock(clock: i32) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes one timespec. libc's version reads the kernel's page and makes no system call.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
+}
+
+/// A whole small file, cut to the buffer.
+pub fn read_file<'b>(path: &[u8], buf: &'b mut [u8]) -> &'b [u8] {
+    let fd = open(path, libc::O_RDONLY, 0);
+    if fd < 0 {
+        return &[];
+    }
+    let mut len = 0usize;
+    while let Some(room) = buf.get_mut(len..)
+        && !room.is_empty()
+    {
+        match usize::try_from(read(fd, room)) {
+            Ok(got) if got > 0 => len = len.saturating_add(got),
+            _ => break,
+        }
+    }
+    close(fd);
+    buf.get(..len).unwrap_or_default()
+}
