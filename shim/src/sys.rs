@@ -129,7 +129,7 @@ pub fn page(size: usize) -> Option<*mut u8> {
             in("rdx") prot as usize, in("r10") flags as usize, in("r8") usize::MAX, in("r9") 0usize,
             lateout("rcx") _, lateout("r11") _, options(nostack));
     }
-    (result > 0 || result < -4095).then_some(result as *mut u8)
+    (!(-4095..=0).contains(&result)).then_some(result as *mut u8)
 }
 
 /// Asks that a fork child finds the range zeroed.

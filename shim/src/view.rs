@@ -133,7 +133,7 @@ fn cgroup<'t>(version: u32, path: &'t [u8], scratch: &'t mut [u8]) -> impl Itera
     let mut file_path = Text::<700>::new();
     file_path.push(path);
     file_path.push(b"/memory.stat\0");
-    let stat = &*sys::read_file(file_path.get(), scratch);
+    let stat = sys::read_file(file_path.get(), scratch);
     let limits = files.iter().filter_map(move |(key, name)| {
         let mut file_path = Text::<700>::new();
         file_path.push(path);
