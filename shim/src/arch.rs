@@ -46,12 +46,17 @@ pub fn thread() -> &'static Thread {
 }
 
 /// Exported function that notes its return address and becomes its body: arguments, stack and all.
+///
+/// With a version node the stub is exported as `symbol@node`, so that the loader itself picks the wrapper of the
+/// library that a caller was linked with.
 macro_rules! wrapper_stub {
-    ($symbol:ident, $body:path) => {
-        #[unsafe(no_mangle)]
+    ($symbol:ident, $body:path, ($($prefix:literal $node:literal)?)) => {
+        #[allow(non_snake_case, reason = "named like the function that it hooks")]
+        #[unsafe(export_name = concat!($($prefix,)? stringify!($symbol)))]
         #[unsafe(naked)]
         unsafe extern "C" fn $symbol() {
             core::arch::naked_asm!(
+                $(concat!(".symver ", $prefix, stringify!($symbol), ", ", stringify!($symbol), $node),)?
                 "endbr64",
                 "mov r11, qword ptr [rip + kvtrace_thread@GOTTPOFF]",
                 "mov r10, qword ptr [rsp]",

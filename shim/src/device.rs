@@ -1,5 +1,6 @@
 //! Facts about the GPU behind a call, asked of the driver itself, past our own hooks.
 
+use crate::hooks::Layer;
 use crate::process;
 use crate::resolve;
 use crate::text;
@@ -25,7 +26,7 @@ impl Helper {
     fn get(&self) -> Option<usize> {
         match self.at.load(Ordering::Relaxed) {
             0 => {
-                let found = resolve::in_library(b"libcuda.so", self.name)?;
+                let found = resolve::in_library(|name| Layer::Driver.is_library(name), self.name)?;
                 self.at.store(found, Ordering::Relaxed);
                 Some(found)
             }

@@ -22,10 +22,10 @@ pub fn prepare() {
     files::prepare();
 }
 
-/// Address of `symbol` in a loaded library whose file name begins with `library`.
-pub fn in_library(library: &[u8], symbol: &[u8]) -> Option<usize> {
+/// Address of `symbol` in a loaded library that `is_library` knows by its file name or by its own name.
+pub fn in_library(is_library: impl Fn(&[u8]) -> bool, symbol: &[u8]) -> Option<usize> {
     elf::walk(&mut |module| {
-        let named = base_name(module.name()).starts_with(library) || module.soname().starts_with(library);
+        let named = is_library(base_name(module.name())) || is_library(module.soname());
         if named { module.symbol(symbol) } else { None }
     })
 }
@@ -45,27 +45,24 @@ pub fn by_name(
     if !bytes.starts_with(b"cu") {
         return 0;
     }
-    let Some(hook) = hooks::all().find(|hook| hook.symbol.as_bytes() == bytes) else { return 0 };
-    if crate::config::get().is_none() || modules::is_never_substituted(return_address) {
+    let mut rows = hooks::all().filter(|hook| hook.symbol.as_bytes() == bytes);
+    if rows.clone().next().is_none() || crate::config::get().is_none() || modules::is_never_substituted(return_address)
+    {
         return 0;
     }
     let found = real(handle, name);
-    if found == 0 || !belongs(found, hook.layer) {
-        return 0;
-    }
+    // Not another preload's function, nor ours: only the library's own is replaced.
+    let Some(hook) = (found != 0).then(|| rows.find(|hook| belongs(found, hook.layer))).flatten() else { return 0 };
     hook.learn(found);
     hook.stub as usize
 }
 
-/// Whether the address is the library's own, and not another preload's or ours.
+/// Whether the address lies in the layer's library.
 fn belongs(address: usize, layer: Layer) -> bool {
-    elf::walk(&mut |module| {
-        if !module.holds(address) {
-            return None;
-        }
-        Some(base_name(module.name()).starts_with(layer.library()) || module.soname().starts_with(layer.library()))
-    })
-    .unwrap_or(false)
+    let answer = elf::walk(&mut |module| {
+        module.holds(address).then(|| layer.is_library(base_name(module.name())) || layer.is_library(module.soname()))
+    });
+    answer.unwrap_or(false)
 }
 
 /// After a `cuGetProcAddress`: puts the wrapper of the same name, ABI and stream kind in place of what was found.

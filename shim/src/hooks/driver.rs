@@ -14,7 +14,7 @@ const HOST: &str = "host";
 
 type Stream = *mut c_void;
 
-hooks! { Layer::Driver, i32;
+hooks! { Layer::Driver, i32, ();
     cuGetProcAddress as "cuGetProcAddress" 11030..12000
         (name: *const c_char, function: *mut usize, version: i32, flags: u64) -> 3
         |call, rc| resolve::looked_up(&call, rc, name, function, version, flags);

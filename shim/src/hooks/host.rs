@@ -8,7 +8,7 @@ use core::ffi::{c_int, c_long};
 mod info {
     use super::{Layer, c_int, effect, hooks, query};
 
-    hooks! { Layer::Libc, c_int;
+    hooks! { Layer::Libc, c_int, ();
         sysinfo as "sysinfo" 0..0 (info: *mut libc::sysinfo) -> -1 |call, rc| {
             // SAFETY: the call succeeded, so it wrote the structure.
             let figures = (rc == 0).then(|| unsafe { info.read_unaligned() });
@@ -23,7 +23,7 @@ mod info {
 mod pages {
     use super::{Layer, bytes as in_bytes, c_int, c_long, hooks, query};
 
-    hooks! { Layer::Libc, c_long;
+    hooks! { Layer::Libc, c_long, ();
         get_avphys_pages as "get_avphys_pages" 0..0 () -> -1 |call, rc| query(&call, 0, false, in_bytes(rc), None);
         get_phys_pages as "get_phys_pages" 0..0 () -> -1 |call, rc| query(&call, 0, false, None, in_bytes(rc));
         sysconf as "sysconf" 0..0 (name: c_int) -> -1 |call, rc| match name {

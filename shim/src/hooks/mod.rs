@@ -14,8 +14,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 pub enum Layer {
     /// libcuda
     Driver,
-    /// libcudart
-    Runtime,
+    /// libcudart of one major version
+    Runtime(u8),
     /// libc
     Libc,
 }
@@ -25,17 +25,21 @@ impl Layer {
     pub fn name(self) -> &'static str {
         match self {
             Layer::Driver => "driver",
-            Layer::Runtime => "runtime",
+            Layer::Runtime(_) => "runtime",
             Layer::Libc => "libc",
         }
     }
 
-    /// How the library's file name begins; empty for libc, whose functions are looked for behind this library.
-    pub fn library(self) -> &'static [u8] {
+    /// Whether a library of this name holds the layer's functions. Wheels rename theirs: `libcudart-c3a75b33.so.12`.
+    pub fn is_library(self, name: &[u8]) -> bool {
         match self {
-            Layer::Driver => b"libcuda.so",
-            Layer::Runtime => b"libcudart",
-            Layer::Libc => b"",
+            Layer::Driver => name.starts_with(b"libcuda.so"),
+            Layer::Runtime(major) => {
+                let (Some(tens), Some(ones)) = (major.checked_div(10), major.checked_rem(10)) else { return false };
+                let suffix = [b'.', b's', b'o', b'.', b'0'.wrapping_add(tens), b'0'.wrapping_add(ones)];
+                name.starts_with(b"libcudart") && crate::text::contains(name, &suffix)
+            }
+            Layer::Libc => false,
         }
     }
 }
@@ -63,9 +67,13 @@ impl Hook {
     pub fn real(&self) -> Option<usize> {
         match self.real.load(Ordering::Acquire) {
             0 => {
+                let symbol = self.symbol.as_bytes();
                 let found = match self.layer {
-                    Layer::Libc => crate::elf::next(self.symbol.as_bytes()),
-                    layer => resolve::in_library(layer.library(), self.symbol.as_bytes()),
+                    Layer::Libc => crate::elf::next(symbol),
+                    // A caller linked without a version got the wrapper of the newest; the library may be another.
+                    Layer::Runtime(_) => resolve::in_library(|name| self.layer.is_library(name), symbol)
+                        .or_else(|| resolve::in_library(|name| name.starts_with(b"libcudart"), symbol)),
+                    Layer::Driver => resolve::in_library(|name| self.layer.is_library(name), symbol),
                 }?;
                 self.real.store(found, Ordering::Release);
                 Some(found)
@@ -81,15 +89,16 @@ impl Hook {
 }
 
 /// Every row that programs may look up by name.
-pub fn all() -> impl Iterator<Item = &'static Hook> {
-    driver::TABLE.iter().chain(runtime::TABLE).copied()
+pub fn all() -> impl Iterator<Item = &'static Hook> + Clone {
+    driver::TABLE.iter().chain(runtime::v11::TABLE).chain(runtime::v12::TABLE).chain(runtime::v13::TABLE).copied()
 }
 
 /// `name as "base" since..until (arguments) -> failure |call, rc| effect;`
 ///
+/// The group behind the result type is `()`, or a prefix for the linker and the version node to export under.
 /// `failure` is what the function itself would return where its library is not loaded.
 macro_rules! hooks {
-    ($layer:expr, $result:ty;
+    ($layer:expr, $result:ty, $export:tt;
      $($symbol:ident as $name:literal $since:literal..$until:literal $([$variant:ident])?
        ($($arg:ident: $type:ty),*) -> $failure:literal |$call:ident, $rc:ident| $effect:expr;)*) => {
         $(
@@ -122,7 +131,7 @@ macro_rules! hooks {
                     $rc
                 }
             }
-            $crate::arch::wrapper_stub!($symbol, $symbol::body);
+            $crate::arch::wrapper_stub!($symbol, $symbol::body, $export);
         )*
 
         /// The rows of this table.
