@@ -1,0 +1,4 @@
+//! Real programs under the built preload.
+
+/// Processes: who gets a file, what forks and execs leave, that output and exit codes stay the same.
+mod processes;
