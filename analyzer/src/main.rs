@@ -1,2 +1,81 @@
-//! The `kvtrace` command.
-fn main() {}
+//! `kvtrace`: what memory an LLM serving runtime saw, and how its KV cache was sized.
+//!
+//! Data flows one way: load -> ledger -> decision -> attribution -> render.
+
+mod decision;
+mod failure;
+mod fit;
+mod ledger;
+mod load;
+mod render;
+mod show;
+
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use render::{Document, Format};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Shows what memory an LLM serving runtime saw, and how its KV cache was sized.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what one run saw, and how its KV cache was sized
+    Show {
+        /// Trace directory
+        trace: PathBuf,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Fit a line through many runs and test the explanations on offer
+    Fit {
+        /// CSV files with the columns peak_gib and kv_gib, or trace directories
+        #[arg(required = true)]
+        inputs: Vec<PathBuf>,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Show { trace, format } => show_command(&trace, format),
+        Command::Fit { inputs, format } => {
+            fit::fit(&inputs).and_then(|fit| print(&render::fit::document(&fit), &fit, format))
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// A trace without a decision still has queries and owners to show.
+fn show_command(path: &std::path::Path, format: Format) -> Result<(), Failure> {
+    let trace = load::trace(path)?;
+    let show = show::show(&trace)?;
+    if show.queries.is_empty() && show.owners.is_empty() {
+        return Err(show::no_decision(&trace));
+    }
+    print(&render::show::document(&show), &show, format)?;
+    match show.decisions.is_empty() {
+        true => Err(show::no_decision(&trace)),
+        false => Ok(()),
+    }
+}
+
+fn print(document: &Document, answer: &impl serde::Serialize, format: Format) -> Result<(), Failure> {
+    let text = render::text(document, answer, format);
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // `kvtrace show | head` is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,117 @@
+//! Events and ledger -> the query that sized the KV cache and the allocation that followed.
+
+pub mod logs;
+mod tensorrt_llm;
+
+use crate::ledger::Ledger;
+use crate::load::Trace;
+use crate::load::events::ProcessIndex;
+use serde::Serialize;
+
+/// How a figure is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    /// An event of the trace holds it.
+    Observed,
+    /// The runtime printed it.
+    Logged,
+    /// It is what makes the runtime's rule give the observed pool.
+    Solved,
+    /// The runtime's default, for want of a witness.
+    Assumed,
+}
+
+impl Confidence {
+    pub fn name(self) -> &'static str {
+        match self {
+            Confidence::Observed => "observed",
+            Confidence::Logged => "logged",
+            Confidence::Solved => "solved",
+            Confidence::Assumed => "assumed",
+        }
+    }
+}
+
+/// A figure with where it comes from.
+#[derive(Debug, Clone, Serialize)]
+pub struct Fact<T> {
+    pub value: T,
+    pub confidence: Confidence,
+    /// Events, `pid:n`.
+    pub evidence: Vec<String>,
+}
+
+impl<T> Fact<T> {
+    pub fn new(value: T, confidence: Confidence, evidence: impl IntoIterator<Item = String>) -> Self {
+        Fact { value, confidence, evidence: evidence.into_iter().collect() }
+    }
+}
+
+/// What decided the size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bound {
+    FractionOfPeak,
+    FractionOfFree,
+    UserTokens,
+}
+
+impl Bound {
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Bound::FractionOfPeak => "fraction of what the profiled peak leaves",
+            Bound::FractionOfFree => "fraction of free memory at query C",
+            Bound::UserTokens => "max_tokens of the user",
+        }
+    }
+}
+
+/// How one process sized its KV cache. Sizes in bytes.
+#[derive(Debug, Clone, Serialize)]
+pub struct Decision {
+    pub runtime: &'static str,
+    pub pid: u32,
+    #[serde(skip)]
+    pub process: ProcessIndex,
+    /// End of query B, ns.
+    #[serde(skip)]
+    pub sized_at: u64,
+    /// Position of query B in the trace.
+    #[serde(skip)]
+    pub sizing_query: usize,
+    pub total_bytes: Fact<u64>,
+    pub free_a_bytes: Option<Fact<u64>>,
+    pub free_b_bytes: Fact<u64>,
+    pub free_c_bytes: Option<Fact<u64>>,
+    pub temporary_pool_bytes: Fact<u64>,
+    pub final_pool_bytes: Fact<u64>,
+    pub fraction: Fact<f64>,
+    pub transient_bytes: Fact<i64>,
+    pub peak_bytes: Fact<i64>,
+    /// `fraction x (free at B + temporary pool - transient)`.
+    pub budget_bytes: i64,
+    /// What a cap took off the budget; 0 or less.
+    pub cap_bytes: i64,
+    /// What cutting into blocks added.
+    pub rounding_bytes: i64,
+    /// Pool minus budget, cap and rounding.
+    pub unexplained_bytes: i64,
+    pub bytes_per_token: Option<Fact<u64>>,
+    pub tokens_per_block: Option<Fact<u64>>,
+    pub tokens: Option<Fact<u64>>,
+    pub blocks: Option<u64>,
+    pub bound: Bound,
+    /// Where two witnesses disagree.
+    pub contradictions: Vec<String>,
+}
+
+/// The decisions of a trace, the largest pool first.
+pub fn decide(trace: &Trace, ledger: &Ledger) -> Vec<Decision> {
+    let witness = logs::witness(trace);
+    let mut decisions: Vec<Decision> = (0..trace.processes.len() as ProcessIndex)
+        .filter_map(|process| tensorrt_llm::detect(trace, ledger, &witness, process))
+        .collect();
+    decisions.sort_by_key(|decision| std::cmp::Reverse(decision.final_pool_bytes.value));
+    decisions
+}

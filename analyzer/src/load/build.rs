@@ -1,0 +1,257 @@
+//! Records in, a [`Trace`] out.
+
+use super::events::{
+    Call, Device, FileRead, Layer, LogLine, MemoryEvent, MemoryKind, ModuleIndex, Operation, Process, ProcessIndex,
+    Query, Trace, View,
+};
+use kvtrace_trace::event::{self, Event, Record, Stamp};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+/// A runtime question and its driver question are written a few lines apart; looking further back costs time for nothing.
+const MERGE_WINDOW: usize = 16;
+
+pub struct Builder {
+    trace: Trace,
+    modules: HashMap<String, ModuleIndex>,
+    last_module: ModuleIndex,
+    process: ProcessIndex,
+    /// Event number of the current file -> query or read that a view may name.
+    subjects: HashMap<u64, Subject>,
+}
+
+#[derive(Clone, Copy)]
+enum Subject {
+    Query(usize),
+    Read(usize),
+}
+
+impl Builder {
+    pub fn new(directory: &Path) -> Self {
+        let trace = Trace { name: directory.display().to_string(), modules: vec![String::new()], ..Trace::default() };
+        Builder {
+            trace,
+            modules: HashMap::from([(String::new(), 0)]),
+            last_module: 0,
+            process: 0,
+            subjects: HashMap::new(),
+        }
+    }
+
+    pub fn problem(&mut self, text: String) {
+        match self.trace.problems.len() < super::KEPT_PROBLEMS {
+            true => self.trace.problems.push(text),
+            false => self.trace.more_problems += 1,
+        }
+    }
+
+    pub fn add(&mut self, record: Record) {
+        let stamp = record.stamp;
+        self.trace.events += 1;
+        match record.event {
+            // After an exec the same file goes on with a second header.
+            Event::Process(header) => self.process(stamp, header),
+            Event::Device(device) => self.trace.devices.push(Device {
+                process: self.process,
+                n: stamp.n,
+                dev: device.dev,
+                name: device.name.into(),
+                total: device.total,
+                integrated: device.integrated,
+                driver: device.driver,
+            }),
+            Event::Query(query) => self.query(stamp, query),
+            Event::View(view) => self.view(stamp, view),
+            Event::Alloc(alloc) if counted(&alloc.layer, alloc.rc) => {
+                let module = self.module(&alloc.module);
+                self.trace.memory.push(MemoryEvent {
+                    at: stamp.t.saturating_add(alloc.dur),
+                    n: stamp.n,
+                    ptr: alloc.ptr,
+                    size: alloc.size,
+                    process: self.process,
+                    module,
+                    kind: MemoryKind::of(&alloc.kind),
+                    operation: Operation::Alloc,
+                });
+            }
+            Event::Free(free) if counted(&free.layer, free.rc) => {
+                let module = self.module(&free.module);
+                self.trace.memory.push(MemoryEvent {
+                    at: stamp.t,
+                    n: stamp.n,
+                    ptr: free.ptr,
+                    size: 0,
+                    process: self.process,
+                    module,
+                    kind: MemoryKind::of(&free.kind),
+                    operation: Operation::Free,
+                });
+            }
+            Event::File(file) => self.read(stamp, file),
+            Event::Log(log) => {
+                self.trace.logs.push(LogLine { process: self.process, n: stamp.n, at: stamp.t, text: log.text.into() })
+            }
+            Event::Exit(exit) => {
+                let text = match (exit.code, exit.signal) {
+                    (_, Some(signal)) => format!("process {} was killed by signal {signal}", exit.child),
+                    (Some(code), _) => format!("process {} exited with code {code}", exit.child),
+                    _ => format!("process {} ended", exit.child),
+                };
+                self.trace.exits.push(text);
+            }
+            Event::Patch(patch) => {
+                let field = patch.field.into();
+                self.trace.patches.push((self.process, patch.of, field, patch.real, patch.reported));
+            }
+            Event::Dropped(dropped) => self.trace.dropped = self.trace.dropped.saturating_add(dropped.count),
+            Event::Warning(warning) => {
+                let text = format!("{}: {}", self.trace.evidence(self.process, stamp.n), warning.text);
+                self.problem(text);
+            }
+            _ => {}
+        }
+        if let Some(process) = self.trace.processes.get_mut(self.process as usize) {
+            process.events += 1;
+        }
+    }
+
+    /// Puts everything into time order.
+    pub fn finish(mut self) -> Trace {
+        self.trace.memory.sort_by_key(|event| (event.at, event.operation == Operation::Alloc, event.process, event.n));
+        self.trace.queries.sort_by_key(|query| (query.begin, query.process, query.n));
+        self.trace.logs.sort_by_key(|line| (line.at, line.process, line.n));
+        self.trace.reads.sort_by_key(|read| (read.at, read.process, read.n));
+        self.trace
+    }
+
+    fn process(&mut self, stamp: Stamp, header: event::Process) {
+        self.subjects.clear();
+        self.process = self.trace.processes.len() as ProcessIndex;
+        self.trace.processes.push(Process {
+            pid: stamp.pid,
+            ppid: header.ppid,
+            forked_from: header.forked_from,
+            host: header.host.into(),
+            launcher: header.role == "launcher",
+            exe: header.exe.into(),
+            label: header.label.into(),
+            cgroup: header.cgroup.into(),
+            argv: header.argv,
+            env: header.env,
+            begin: stamp.t,
+            wall: header.wall,
+            events: 0,
+        });
+    }
+
+    fn query(&mut self, stamp: Stamp, query: event::Query) {
+        let module = self.module(&query.module);
+        let layer = match query.layer.as_ref() {
+            "driver" => Layer::Driver,
+            "runtime" => Layer::Runtime,
+            "nvml" => Layer::Nvml,
+            _ => Layer::Libc,
+        };
+        let asked = Call { name: query.name.into(), module, offset: query.offset };
+        let end = stamp.t.saturating_add(query.dur);
+        if layer == Layer::Runtime
+            && let Some(at) = self.driver_query_inside(stamp, end)
+        {
+            self.trace.queries[at].asked = asked;
+            self.trace.queries[at].depth = query.depth;
+            self.subjects.insert(stamp.n, Subject::Query(at));
+            return;
+        }
+        self.subjects.insert(stamp.n, Subject::Query(self.trace.queries.len()));
+        self.trace.queries.push(Query {
+            process: self.process,
+            n: stamp.n,
+            begin: stamp.t,
+            end,
+            tid: stamp.tid,
+            answered: asked.name.clone(),
+            asked,
+            layer,
+            depth: query.depth,
+            rc: query.rc,
+            dev: query.dev,
+            free: query.free,
+            total: query.total,
+            view: None,
+        });
+    }
+
+    /// The inner call ends first, so it stands before the call that encloses it.
+    fn driver_query_inside(&self, outer: Stamp, end: u64) -> Option<usize> {
+        let from = self.trace.queries.len().saturating_sub(MERGE_WINDOW);
+        let inside = |query: &Query| {
+            query.process == self.process
+                && query.tid == outer.tid
+                && query.layer == Layer::Driver
+                && query.begin >= outer.t
+                && query.end <= end
+        };
+        (from..self.trace.queries.len()).rev().find(|at| inside(&self.trace.queries[*at]))
+    }
+
+    fn view(&mut self, stamp: Stamp, view: event::View) {
+        let at = self.trace.views.len();
+        match self.subjects.get(&view.of) {
+            Some(Subject::Query(query)) => {
+                self.trace.queries[*query].view.get_or_insert(at);
+            }
+            Some(Subject::Read(read)) => {
+                self.trace.reads[*read].view.get_or_insert(at);
+            }
+            None => {}
+        }
+        self.trace.views.push(View {
+            process: self.process,
+            n: stamp.n,
+            meminfo: owned(view.meminfo),
+            cgroup_version: view.cgroup_version,
+            cgroup_path: view.cgroup_path.into(),
+            cgroup: owned(view.cgroup),
+        });
+    }
+
+    fn read(&mut self, stamp: Stamp, file: event::File) {
+        let module = self.module(&file.module);
+        self.subjects.insert(stamp.n, Subject::Read(self.trace.reads.len()));
+        self.trace.reads.push(FileRead {
+            process: self.process,
+            n: stamp.n,
+            at: stamp.t,
+            asked: Call { name: file.name.into(), module, offset: file.offset },
+            path: file.path.into(),
+            view: None,
+        });
+    }
+
+    /// Neighbouring events mostly name the same module.
+    fn module(&mut self, path: &str) -> ModuleIndex {
+        if self.trace.modules[self.last_module as usize] != path {
+            self.last_module = match self.modules.get(path) {
+                Some(index) => *index,
+                None => {
+                    let index = self.trace.modules.len() as ModuleIndex;
+                    self.trace.modules.push(path.to_owned());
+                    self.modules.insert(path.to_owned(), index);
+                    index
+                }
+            };
+        }
+        self.last_module
+    }
+}
+
+/// Bytes move on the driver layer only, and only when the call succeeded.
+fn counted(layer: &str, rc: i64) -> bool {
+    layer == "driver" && rc == 0
+}
+
+fn owned(map: BTreeMap<Cow<str>, u64>) -> BTreeMap<String, u64> {
+    map.into_iter().map(|(name, value)| (name.into_owned(), value)).collect()
+}

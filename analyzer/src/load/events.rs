@@ -1,0 +1,216 @@
+//! The events of a trace as the later stages want them: times ordered, names numbered.
+
+use std::collections::BTreeMap;
+
+/// Position of a process in [`Trace::processes`].
+pub type ProcessIndex = u32;
+/// Position of a module path in [`Trace::modules`].
+pub type ModuleIndex = u32;
+
+/// Everything of one trace directory.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// The directory, as given.
+    pub name: String,
+    pub processes: Vec<Process>,
+    /// Module paths. Index 0 is the empty path.
+    pub modules: Vec<String>,
+    pub devices: Vec<Device>,
+    /// In time order.
+    pub queries: Vec<Query>,
+    pub views: Vec<View>,
+    /// Driver-level allocations and frees, in the order in which they took effect.
+    pub memory: Vec<MemoryEvent>,
+    /// In time order.
+    pub logs: Vec<LogLine>,
+    pub reads: Vec<FileRead>,
+    /// `(process, n, field, real, reported)` of patched answers.
+    pub patches: Vec<(ProcessIndex, u64, String, u64, u64)>,
+    /// How the traced command ended, if a launcher wrote it.
+    pub exits: Vec<String>,
+    /// Events that the writer could not write.
+    pub dropped: u64,
+    pub events: u64,
+    /// What was wrong with the files, and the writer's own warnings.
+    pub problems: Vec<String>,
+    /// Problems beyond those kept.
+    pub more_problems: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Process {
+    pub pid: u32,
+    pub ppid: u32,
+    pub forked_from: u32,
+    pub host: String,
+    pub launcher: bool,
+    pub exe: String,
+    pub label: String,
+    pub cgroup: String,
+    pub argv: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    /// CLOCK_MONOTONIC of the header, ns.
+    pub begin: u64,
+    /// CLOCK_REALTIME of the header, ns.
+    pub wall: u64,
+    pub events: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Device {
+    pub process: ProcessIndex,
+    pub n: u64,
+    pub dev: i32,
+    pub name: String,
+    pub total: u64,
+    pub integrated: bool,
+    pub driver: u32,
+}
+
+/// Who called what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    pub name: String,
+    pub module: ModuleIndex,
+    pub offset: u64,
+}
+
+/// One question for memory figures; a runtime call and the driver call below it are one question.
+#[derive(Debug, Clone)]
+pub struct Query {
+    pub process: ProcessIndex,
+    /// Number of the event that answered: the driver's where there is one.
+    pub n: u64,
+    pub begin: u64,
+    pub end: u64,
+    pub tid: u32,
+    /// The outermost traced call.
+    pub asked: Call,
+    /// The function whose answer counts.
+    pub answered: String,
+    pub layer: Layer,
+    pub depth: u32,
+    pub rc: i64,
+    /// -1 if the question is not about a device.
+    pub dev: i32,
+    pub free: Option<u64>,
+    pub total: Option<u64>,
+    /// Position in [`Trace::views`].
+    pub view: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    Driver,
+    Runtime,
+    Nvml,
+    Libc,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    pub process: ProcessIndex,
+    pub n: u64,
+    /// Bytes, by the names of /proc/meminfo.
+    pub meminfo: BTreeMap<String, u64>,
+    pub cgroup_version: u32,
+    pub cgroup_path: String,
+    pub cgroup: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum MemoryKind {
+    Device,
+    Async,
+    Vmm,
+    Managed,
+    Host,
+    Other,
+}
+
+impl MemoryKind {
+    pub const ALL: [MemoryKind; 6] = [
+        MemoryKind::Device,
+        MemoryKind::Async,
+        MemoryKind::Vmm,
+        MemoryKind::Managed,
+        MemoryKind::Host,
+        MemoryKind::Other,
+    ];
+
+    pub fn of(name: &str) -> Self {
+        Self::ALL.into_iter().find(|kind| kind.name() == name).unwrap_or(MemoryKind::Other)
+    }
+
+    pub fn name(self) -> &'static str {
+        ["device", "async", "vmm", "managed", "host", "other"][self as usize]
+    }
+
+    /// Whether the bytes come out of the device's memory. Pinned host memory does not, even where CPU and GPU share
+    /// one: the kernel's own counters hold it.
+    pub fn on_device(self) -> bool {
+        !matches!(self, MemoryKind::Host | MemoryKind::Other)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    Alloc,
+    Free,
+}
+
+/// A driver call that succeeded. Kept small: a trace has millions.
+#[derive(Debug, Clone, Copy)]
+pub struct MemoryEvent {
+    /// When it took effect: the end of an allocation, the begin of a free.
+    pub at: u64,
+    pub n: u64,
+    pub ptr: u64,
+    /// Bytes; 0 for a free.
+    pub size: u64,
+    pub process: ProcessIndex,
+    pub module: ModuleIndex,
+    pub kind: MemoryKind,
+    pub operation: Operation,
+}
+
+#[derive(Debug, Clone)]
+pub struct LogLine {
+    pub process: ProcessIndex,
+    pub n: u64,
+    pub at: u64,
+    pub text: String,
+}
+
+/// A memory file of the kernel that the program opened.
+#[derive(Debug, Clone)]
+pub struct FileRead {
+    pub process: ProcessIndex,
+    pub n: u64,
+    pub at: u64,
+    pub asked: Call,
+    pub path: String,
+    pub view: Option<usize>,
+}
+
+impl Trace {
+    /// `pid:n`, the name of an event in reports.
+    pub fn evidence(&self, process: ProcessIndex, n: u64) -> String {
+        format!("{}:{n}", self.processes.get(process as usize).map_or(0, |process| process.pid))
+    }
+
+    pub fn module(&self, index: ModuleIndex) -> &str {
+        self.modules.get(index as usize).map_or("", String::as_str)
+    }
+
+    /// Whether a simulated GPU answered.
+    pub fn simulated(&self) -> bool {
+        self.devices.iter().any(|device| device.name.to_lowercase().contains("simulated"))
+    }
+
+    /// Whether CPU and GPU share one memory; `None` if no device was described.
+    pub fn integrated(&self) -> Option<bool> {
+        self.devices.first().map(|device| device.integrated)
+    }
+}

@@ -1,0 +1,257 @@
+//! `kvtrace show` as sentences and tables.
+
+use super::{Cell, Document, Section, gib, grouped};
+use crate::decision::{Confidence, Decision, Fact};
+use crate::show::{QueryRow, Show};
+
+/// A server polls for ever; the table keeps what fits a screen or two. JSON has all.
+const SHOWN_QUERIES: usize = 60;
+const SHOWN_OWNERS: usize = 30;
+
+pub fn document(show: &Show) -> Document {
+    let mut sentences = Vec::new();
+    match show.decisions.first() {
+        Some(decision) => sentences.push(answer(decision)),
+        None => sentences.push(format!("{}: no KV cache was sized in this trace.", show.trace)),
+    }
+    if show.simulated {
+        sentences.push(format!(
+            "Run on a simulated GPU ({}): the order of calls is real, the device is not.",
+            show.device.as_deref().unwrap_or_default()
+        ));
+    }
+    if show.decisions.len() > 1 {
+        sentences.push(format!(
+            "{} processes sized a KV cache; the largest is shown in the first line.",
+            show.decisions.len()
+        ));
+    }
+    for decision in &show.decisions {
+        sentences.extend(decision.contradictions.iter().map(|text| format!("Witnesses disagree: {text}.")));
+    }
+    if show.dropped > 0 {
+        sentences.push(format!("{} events are missing: sums may be too small.", show.dropped));
+    }
+    if show.unmatched_frees > 0 {
+        sentences.push(format!("{} frees of memory whose allocation was not traced.", show.unmatched_frees));
+    }
+    sentences.extend(show.problems.iter().map(|text| format!("Trouble in the trace: {text}.")));
+    if show.more_problems > 0 {
+        sentences.push(format!("{} more such lines.", show.more_problems));
+    }
+    let mut sections: Vec<Section> = show.decisions.iter().map(decision_section).collect();
+    if sections.is_empty() {
+        sections.push(Section { title: "Decision".into(), columns: DECISION_COLUMNS.to_vec(), rows: Vec::new() });
+    }
+    sections.extend([queries(show), owners(show), processes(show)]);
+    Document { sentences, sections, main: 0 }
+}
+
+/// `KV cache 44.31 GiB (829 685 tokens) = 0.9 x (free ...)`
+fn answer(decision: &Decision) -> String {
+    let tokens = decision.tokens.as_ref().map(|tokens| format!(" ({} tokens)", grouped(tokens.value)));
+    let mut text = format!(
+        "KV cache {}{} = {} x ({} free at B + {} temporary pool - {} transient activations)",
+        gib(decision.final_pool_bytes.value.into()),
+        tokens.unwrap_or_default(),
+        fraction(decision.fraction.value),
+        gib(decision.free_b_bytes.value.into()),
+        gib(decision.temporary_pool_bytes.value.into()),
+        gib(decision.transient_bytes.value.into()),
+    );
+    if decision.cap_bytes != 0 {
+        text.push_str(&format!(
+            " {} by the cap ({})",
+            super::change(decision.cap_bytes.into()),
+            decision.bound.sentence()
+        ));
+    }
+    if decision.rounding_bytes != 0 {
+        text.push_str(&format!(" {} by whole blocks", super::change(decision.rounding_bytes.into())));
+    }
+    if decision.unexplained_bytes != 0 {
+        text.push_str(&format!(" {} unexplained", super::change(decision.unexplained_bytes.into())));
+    }
+    if decision.fraction.confidence == Confidence::Assumed {
+        text.push_str("; the fraction is assumed");
+    }
+    text + "."
+}
+
+/// The runtime's 32-bit float prints as 0.8999999761581421.
+pub fn fraction(value: f64) -> String {
+    let text = format!("{value:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+const DECISION_COLUMNS: [&str; 4] = ["figure", "value", "known", "evidence"];
+
+fn decision_section(decision: &Decision) -> Section {
+    let mut rows = Vec::new();
+    let mut row = |name: &str, value: Cell, confidence: &str, evidence: &[String]| {
+        rows.push(vec![Cell::Text(name.into()), value, Cell::Text(confidence.into()), Cell::Text(evidence.join(" "))]);
+    };
+    let bytes = |fact: &Fact<u64>| Cell::Bytes(fact.value.into());
+    row(
+        "device total",
+        bytes(&decision.total_bytes),
+        decision.total_bytes.confidence.name(),
+        &decision.total_bytes.evidence,
+    );
+    let free = [
+        ("free at A", decision.free_a_bytes.as_ref()),
+        ("free at B", Some(&decision.free_b_bytes)),
+        ("free at C", decision.free_c_bytes.as_ref()),
+        ("temporary pool M1", Some(&decision.temporary_pool_bytes)),
+    ];
+    for (name, fact) in free {
+        if let Some(fact) = fact {
+            row(name, bytes(fact), fact.confidence.name(), &fact.evidence);
+        }
+    }
+    let signed = |fact: &Fact<i64>| Cell::Bytes(fact.value.into());
+    let (transient, peak) = (&decision.transient_bytes, &decision.peak_bytes);
+    row("transient activations", signed(transient), transient.confidence.name(), &transient.evidence);
+    row("peak", signed(peak), peak.confidence.name(), &peak.evidence);
+    let share = &decision.fraction;
+    row("fraction", Cell::Text(fraction(share.value)), share.confidence.name(), &share.evidence);
+    row("budget", Cell::Bytes(decision.budget_bytes.into()), "solved", &[]);
+    let parts = [
+        ("cap", decision.cap_bytes),
+        ("whole blocks", decision.rounding_bytes),
+        ("unexplained", decision.unexplained_bytes),
+    ];
+    for (name, value) in parts {
+        row(name, Cell::Change(value.into()), "solved", &[]);
+    }
+    let pool = &decision.final_pool_bytes;
+    row("final pool M2", bytes(pool), pool.confidence.name(), &pool.evidence);
+    let counts = [
+        ("bytes per token", decision.bytes_per_token.as_ref()),
+        ("tokens per block", decision.tokens_per_block.as_ref()),
+        ("tokens", decision.tokens.as_ref()),
+    ];
+    for (name, fact) in counts {
+        if let Some(fact) = fact {
+            row(name, Cell::Count(fact.value), fact.confidence.name(), &fact.evidence);
+        }
+    }
+    if let Some(blocks) = decision.blocks {
+        row("blocks", Cell::Count(blocks), "solved", &[]);
+    }
+    row("bound by", Cell::Text(decision.bound.sentence().into()), "solved", &[]);
+    Section {
+        title: format!("Decision of process {} ({})", decision.pid, decision.runtime),
+        columns: DECISION_COLUMNS.to_vec(),
+        rows,
+    }
+}
+
+fn queries(show: &Show) -> Section {
+    let all = show.queries.len() <= SHOWN_QUERIES;
+    let rows: Vec<_> = show.queries.iter().filter(|query| all || !query.role.is_empty()).collect();
+    let (title, rows) = match show.queries.len() > SHOWN_QUERIES {
+        true => (format!("Queries: those that decided, of {} (JSON has all)", show.queries.len()), rows),
+        false => ("Queries: who asked, what was answered, what the machine looked like".into(), rows),
+    };
+    Section {
+        title,
+        columns: vec![
+            "evidence",
+            "at",
+            "query",
+            "asked by",
+            "function",
+            "free",
+            "total",
+            "memfree",
+            "memavailable",
+            "cached",
+            "cgroup",
+            "current",
+            "max",
+        ],
+        rows: rows.into_iter().map(query).collect(),
+    }
+}
+
+fn query(query: &QueryRow) -> Vec<Cell> {
+    let bytes = |value: Option<u64>| value.map_or(Cell::Empty, |value| Cell::Bytes(value.into()));
+    let machine = query.machine.as_ref();
+    let function = match (query.rc, query.unpatched_free_bytes) {
+        (0, None) => query.function.clone(),
+        (0, Some(real)) => format!("{} (patched, really {})", query.function, gib(real.into())),
+        (rc, _) => format!("{} failed with {rc}", query.function),
+    };
+    vec![
+        Cell::Text(query.evidence.clone()),
+        Cell::Seconds(query.seconds),
+        Cell::Text(query.role.into()),
+        Cell::Text(format!("{}+{:#x}", file_name(&query.module), query.offset)),
+        Cell::Text(function),
+        bytes(query.free_bytes),
+        bytes(query.total_bytes),
+        bytes(machine.and_then(|machine| machine.mem_free_bytes)),
+        bytes(machine.and_then(|machine| machine.mem_available_bytes)),
+        bytes(machine.and_then(|machine| machine.cached_bytes)),
+        Cell::Text(machine.map(|machine| machine.cgroup_path.clone()).unwrap_or_default()),
+        bytes(machine.and_then(|machine| machine.cgroup_current_bytes)),
+        bytes(machine.and_then(|machine| machine.cgroup_max_bytes)),
+    ]
+}
+
+fn file_name(path: &str) -> &str {
+    match path.rsplit('/').next().unwrap_or_default() {
+        "" => "?",
+        name => name,
+    }
+}
+
+fn owners(show: &Show) -> Section {
+    let rows = show.owners.iter().take(SHOWN_OWNERS).map(|owner| {
+        vec![
+            Cell::Text(file_name(&owner.module).into()),
+            Cell::Text(owner.kind.into()),
+            Cell::Bytes(owner.live_bytes.into()),
+            Cell::Bytes(owner.peak_bytes.into()),
+            Cell::Bytes(owner.total_bytes.into()),
+            Cell::Count(owner.allocations),
+        ]
+    });
+    Section {
+        title: format!(
+            "Allocations by owner: {} on the device at the end, {} at most",
+            gib(show.device_live_bytes.into()),
+            gib(show.device_peak_bytes.into())
+        ),
+        columns: vec!["owner", "kind", "live", "peak", "allocated in all", "allocations"],
+        rows: rows.collect(),
+    }
+}
+
+fn processes(show: &Show) -> Section {
+    let rows = show.processes.iter().map(|process| {
+        let indent = "  ".repeat(process.depth as usize);
+        vec![
+            Cell::Text(format!("{indent}{}", process.pid)),
+            Cell::Text(process.role.into()),
+            Cell::Text(short(&process.command, &process.exe)),
+            Cell::Text(process.cgroup.clone()),
+            Cell::Count(process.events),
+        ]
+    });
+    let mut title = "Processes".to_owned();
+    for exit in &show.exits {
+        title.push_str(&format!("; {exit}"));
+    }
+    Section { title, columns: vec!["pid", "role", "command", "cgroup", "events"], rows: rows.collect() }
+}
+
+fn short(command: &str, exe: &str) -> String {
+    const LONGEST: usize = 100;
+    let text = if command.is_empty() { exe } else { command };
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}...", &text[..at]),
+        None => text.to_owned(),
+    }
+}

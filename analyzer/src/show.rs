@@ -1,0 +1,211 @@
+//! One trace -> what `kvtrace show` answers.
+
+use crate::decision::{self, Decision};
+use crate::failure::Failure;
+use crate::ledger::{self, Ledger, Owner};
+use crate::load::events::{Call, Query, Trace, View};
+use serde::Serialize;
+
+#[derive(Debug, Serialize)]
+pub struct Show {
+    pub trace: String,
+    pub label: String,
+    pub simulated: bool,
+    pub integrated: Option<bool>,
+    pub device: Option<String>,
+    pub decisions: Vec<Decision>,
+    pub processes: Vec<ProcessRow>,
+    pub queries: Vec<QueryRow>,
+    pub owners: Vec<Owner>,
+    pub device_live_bytes: u64,
+    pub device_peak_bytes: u64,
+    pub unmatched_frees: u64,
+    pub events: u64,
+    pub dropped: u64,
+    pub exits: Vec<String>,
+    pub problems: Vec<String>,
+    pub more_problems: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ProcessRow {
+    pub pid: u32,
+    pub parent: u32,
+    /// Distance from the root of the traced tree.
+    pub depth: u32,
+    pub role: &'static str,
+    pub exe: String,
+    pub command: String,
+    pub cgroup: String,
+    pub events: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct QueryRow {
+    pub evidence: String,
+    /// Since the first header of the trace.
+    pub seconds: f64,
+    /// `A`, `B` or `C` of the decision.
+    pub role: &'static str,
+    pub function: String,
+    pub module: String,
+    pub offset: u64,
+    pub free_bytes: Option<u64>,
+    pub total_bytes: Option<u64>,
+    /// What the real function answered, where the answer was patched.
+    pub unpatched_free_bytes: Option<u64>,
+    pub rc: i64,
+    pub machine: Option<Machine>,
+}
+
+/// The machine beside a query.
+#[derive(Debug, Clone, Serialize)]
+pub struct Machine {
+    pub evidence: String,
+    pub mem_free_bytes: Option<u64>,
+    pub mem_available_bytes: Option<u64>,
+    pub cached_bytes: Option<u64>,
+    pub cgroup_path: String,
+    pub cgroup_max_bytes: Option<u64>,
+    pub cgroup_current_bytes: Option<u64>,
+}
+
+/// Builds the answer.
+///
+/// # Errors
+/// Internal, if a frame cannot be built.
+pub fn show(trace: &Trace) -> Result<Show, Failure> {
+    let ledger = ledger::replay(trace)?;
+    let decisions = decision::decide(trace, &ledger);
+    Ok(assemble(trace, ledger, decisions))
+}
+
+/// Why a trace does not answer, as far as it shows.
+pub fn no_decision(trace: &Trace) -> Failure {
+    let name = &trace.name;
+    if trace.processes.iter().all(|process| process.launcher) {
+        return Failure::no_answer(
+            format!("{name}: no traced process asked for memory"),
+            "check that the program uses a GPU and is not statically linked",
+        );
+    }
+    let hint = match (trace.queries.is_empty(), trace.memory.is_empty()) {
+        (true, true) => {
+            "the trace holds neither a memory query nor a device allocation: trace the server from its start"
+        }
+        (true, false) => "the trace holds allocations but no memory query: trace the server from its start",
+        (false, true) => {
+            "the trace holds memory queries but no device allocation: let the server come up before it ends"
+        }
+        (false, false) => {
+            "no temporary pool, query and final pool in TensorRT-LLM's order: let the server come up before it ends"
+        }
+    };
+    Failure::no_answer(format!("{name}: no KV cache was sized in this trace"), hint)
+}
+
+/// The view as a row.
+pub fn machine(trace: &Trace, view: &View) -> Machine {
+    let memory = |name: &str| view.meminfo.get(name).copied();
+    let cgroup = |names: [&str; 2]| names.iter().find_map(|name| view.cgroup.get(*name).copied());
+    Machine {
+        evidence: trace.evidence(view.process, view.n),
+        mem_free_bytes: memory("MemFree"),
+        mem_available_bytes: memory("MemAvailable"),
+        cached_bytes: memory("Cached"),
+        cgroup_path: view.cgroup_path.clone(),
+        cgroup_max_bytes: cgroup(["max", "limit_in_bytes"]),
+        cgroup_current_bytes: cgroup(["current", "usage_in_bytes"]),
+    }
+}
+
+fn assemble(trace: &Trace, ledger: Ledger, decisions: Vec<Decision>) -> Show {
+    let labels = trace.processes.iter().map(|process| &process.label);
+    let begin = trace.processes.iter().map(|process| process.begin).min().unwrap_or(0);
+    let queries = trace.queries.iter().enumerate();
+    Show {
+        trace: trace.name.clone(),
+        label: labels.filter(|label| !label.is_empty()).next().cloned().unwrap_or_default(),
+        simulated: trace.simulated(),
+        integrated: trace.integrated(),
+        device: trace.devices.first().map(|device| device.name.clone()),
+        processes: processes(trace),
+        queries: queries.map(|(at, query)| row(trace, &decisions, at, query, begin)).collect(),
+        owners: ledger.owners,
+        device_live_bytes: ledger.device_live,
+        device_peak_bytes: ledger.device_peak,
+        unmatched_frees: ledger.unmatched_frees,
+        events: trace.events,
+        dropped: trace.dropped,
+        exits: trace.exits.clone(),
+        problems: trace.problems.clone(),
+        more_problems: trace.more_problems,
+        decisions,
+    }
+}
+
+fn row(trace: &Trace, decisions: &[Decision], at: usize, query: &Query, begin: u64) -> QueryRow {
+    let evidence = trace.evidence(query.process, query.n);
+    let is = |fact: Option<&decision::Fact<u64>>| fact.is_some_and(|fact| fact.evidence.contains(&evidence));
+    let role = decisions.iter().filter(|decision| decision.process == query.process).find_map(|decision| match () {
+        () if decision.sizing_query == at => Some("B"),
+        () if is(decision.free_a_bytes.as_ref()) => Some("A"),
+        () if is(decision.free_c_bytes.as_ref()) => Some("C"),
+        () => None,
+    });
+    let patched = |(process, of, field, ..): &&(u32, u64, String, u64, u64)| {
+        *process == query.process && *of == query.n && field == "free"
+    };
+    let Call { name, module, offset } = &query.asked;
+    QueryRow {
+        seconds: query.begin.saturating_sub(begin) as f64 / 1e9,
+        role: role.unwrap_or_default(),
+        function: match *name == query.answered {
+            true => name.clone(),
+            false => format!("{name} -> {}", query.answered),
+        },
+        module: trace.module(*module).to_owned(),
+        offset: *offset,
+        free_bytes: query.free,
+        total_bytes: query.total,
+        unpatched_free_bytes: trace.patches.iter().find(patched).map(|(.., real, _)| *real),
+        rc: query.rc,
+        machine: query.view.and_then(|view| Some(machine(trace, trace.views.get(view)?))),
+        evidence,
+    }
+}
+
+/// The tree, parents before children.
+fn processes(trace: &Trace) -> Vec<ProcessRow> {
+    let all = &trace.processes;
+    let known = |pid: u32| all.iter().any(|process| process.pid == pid);
+    let mut rows = Vec::new();
+    let mut done = vec![false; all.len()];
+    // A cycle of reused pids would recurse for ever: each process is placed once.
+    fn place(trace: &Trace, at: usize, depth: u32, done: &mut [bool], rows: &mut Vec<ProcessRow>) {
+        if std::mem::replace(&mut done[at], true) {
+            return;
+        }
+        let process = &trace.processes[at];
+        rows.push(ProcessRow {
+            pid: process.pid,
+            parent: process.ppid,
+            depth,
+            role: if process.launcher { "launcher" } else { "program" },
+            exe: process.exe.clone(),
+            command: process.argv.join(" "),
+            cgroup: process.cgroup.trim().to_owned(),
+            events: process.events,
+        });
+        for child in 0..trace.processes.len() {
+            if trace.processes[child].ppid == process.pid && depth < 64 {
+                place(trace, child, depth + 1, done, rows);
+            }
+        }
+    }
+    let roots = (0..all.len()).filter(|at| !known(all[*at].ppid));
+    for at in roots.chain(0..all.len()) {
+        place(trace, at, 0, &mut done, &mut rows);
+    }
+    rows
+}
