@@ -1,0 +1,106 @@
+//! Completes the export list of a simulated CUDA library. Used by build scripts only.
+//!
+//! Each library keeps the sorted list of all names that the real one exports. What its sources do not define gets a
+//! stub: a jump to the hand-written function of which it is the per-thread-stream form, or else a function that returns
+//! a fixed code.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{fs, io};
+
+/// The names in a list file: one a line, `#` starts a comment.
+pub fn names(list: &Path) -> io::Result<BTreeSet<String>> {
+    println!("cargo:rerun-if-changed={}", list.display());
+    let text = fs::read_to_string(list)?;
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or("").trim());
+    Ok(lines.filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+/// The `extern "C"` functions defined in the Rust files of `folder`, subfolders included.
+pub fn written(folder: &Path) -> io::Result<BTreeSet<String>> {
+    println!("cargo:rerun-if-changed={}", folder.display());
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(written(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.extend(definitions(&fs::read_to_string(&path)?));
+        }
+    }
+    Ok(found)
+}
+
+fn definitions(source: &str) -> impl Iterator<Item = String> {
+    source.lines().filter_map(|line| {
+        let (before, rest) = line.split_once("extern \"C\" fn ")?;
+        let code = !before.trim_start().starts_with("//");
+        code.then(|| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+    })
+}
+
+/// The hand-written function that stands for `name`: itself, or its form without a per-thread-stream suffix.
+pub fn stands_for<'a>(name: &'a str, written: &BTreeSet<String>) -> Option<&'a str> {
+    let base = name.strip_suffix("_ptsz").or_else(|| name.strip_suffix("_ptds"));
+    [Some(name), base].into_iter().flatten().find(|name| written.contains(*name))
+}
+
+/// Rust source of an exported function `name` that jumps to `target`, a path. Arguments stay where the caller put them,
+/// whatever they are.
+pub fn jump(name: &str, target: &str) -> String {
+    format!(
+        "#[unsafe(no_mangle)]\n#[unsafe(naked)]\npub(crate) extern \"C\" fn {name}() {{\n    core::arch::naked_asm!(\n        \
+         #[cfg(target_arch = \"x86_64\")] \"jmp {{}}\",\n        #[cfg(target_arch = \"aarch64\")] \"b {{}}\",\n        \
+         sym {target})\n}}\n"
+    )
+}
+
+/// Rust source of an exported function `name` that ignores its arguments and returns `code`.
+pub fn stub(name: &str, code: i32) -> String {
+    format!("#[unsafe(no_mangle)]\npub(crate) extern \"C\" fn {name}() -> i32 {{\n    {code}\n}}\n")
+}
+
+/// Tells cargo to link a cdylib as `soname`, with its own references bound inside it: a preloaded library must see what
+/// the program asks, not what this library asks itself.
+pub fn link_as(soname: &str) {
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,{soname}");
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-Bsymbolic");
+}
+
+/// Gives `names` the symbol version `node`, where the linker can take a version script beside rustc's own.
+pub fn version_node(node: &str, names: &BTreeSet<String>, out: &Path) -> io::Result<()> {
+    // GNU ld refuses a second script, and rustc uses lld by default on x86_64 only. The version is not required: a
+    // library without it serves programs that were linked with one.
+    if std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() != Ok("x86_64") {
+        return Ok(());
+    }
+    let mut script = format!("{node} {{\n  global:\n");
+    for name in names {
+        let _ = writeln!(script, "    {name};");
+    }
+    script.push_str("};\n");
+    let path = out.join("version.map");
+    fs::write(&path, script)?;
+    println!("cargo:rustc-cdylib-link-arg=-Wl,--version-script={}", path.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_definitions_and_not_comments() {
+        let source =
+            "pub extern \"C\" fn cuInit(flags: u32) -> i32 {\n// extern \"C\" fn cuNot(\n    extern \"C\" fn cu_b() {}";
+        assert_eq!(definitions(source).collect::<Vec<_>>(), ["cuInit", "cu_b"]);
+    }
+
+    #[test]
+    fn per_thread_forms_stand_on_the_plain_one() {
+        let written = BTreeSet::from(["cuMemFreeAsync".to_owned()]);
+        assert_eq!(stands_for("cuMemFreeAsync_ptsz", &written), Some("cuMemFreeAsync"));
+        assert_eq!(stands_for("cuMemFree_v2", &written), None);
+    }
+}

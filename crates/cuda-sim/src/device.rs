@@ -1,0 +1,261 @@
+//! The device as one process sees it.
+
+use crate::ledger::{Block, Kind, Ledger};
+use crate::meminfo::MemInfo;
+use crate::state::{Slot, State, Tenant};
+use crate::vmm::{Ended, Place};
+use crate::{Error, GRANULE, Profile, Result};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Free and total memory in bytes, as `cuMemGetInfo` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// Bytes that an allocation could have.
+    pub free: u64,
+    /// Bytes of the device, or of the pool that it shares with the CPU.
+    pub total: u64,
+}
+
+/// A simulated device, opened by this process.
+#[derive(Debug)]
+pub struct Device {
+    profile: Profile,
+    state: State,
+    ledger: Mutex<Ledger>,
+    has_context: AtomicBool,
+}
+
+impl Device {
+    /// Opens the device whose state file is `path`. [`Error::NotReady`] where that file cannot be used.
+    pub fn open(profile: Profile, path: &Path) -> Result<Self> {
+        let state = State::open(path).map_err(|_| Error::NotReady)?;
+        Ok(Self { profile, state, ledger: Mutex::new(Ledger::new()?), has_context: AtomicBool::new(false) })
+    }
+
+    /// What is simulated.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Free and total memory at this instant. On a unified device everything that the machine itself uses is used:
+    /// other programs, the kernel, page cache.
+    pub fn memory(&self) -> Memory {
+        self.publish_resident(&self.ledger());
+        self.survey()
+    }
+
+    /// Every process that holds memory of this device.
+    pub fn tenants(&self) -> impl Iterator<Item = Tenant> {
+        self.state.tenants()
+    }
+
+    /// Takes the memory of this process's context, once. [`Error::OutOfMemory`] if it is not there.
+    pub fn make_context(&self) -> Result<()> {
+        if self.has_context.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let charged = self.charge(Place::Device, self.profile.context);
+        charged.inspect_err(|_| self.has_context.store(false, Ordering::Release))
+    }
+
+    /// Gives the memory of this process's context back.
+    pub fn drop_context(&self) {
+        if self.has_context.swap(false, Ordering::AcqRel) {
+            self.refund(Place::Device, self.profile.context);
+        }
+    }
+
+    /// Allocates `size` bytes. [`Error::OutOfMemory`] beyond what is free, [`Error::InvalidValue`] for 0 bytes.
+    pub fn alloc(&self, kind: Kind, size: u64) -> Result<u64> {
+        let mut ledger = self.ledger();
+        self.publish_resident(&ledger);
+        let place = place_of(kind);
+        let mut charged = 0;
+        let address = ledger.alloc(kind, size, |bytes| {
+            self.charge(place, bytes)?;
+            charged = bytes;
+            Ok(())
+        });
+        address.inspect_err(|_| self.refund(place, charged))
+    }
+
+    /// Frees device or managed memory, which must start at `address`.
+    pub fn free(&self, address: u64) -> Result<Block> {
+        self.free_of(address, &[Kind::Device, Kind::Async, Kind::Managed])
+    }
+
+    /// Frees pinned host memory, which must start at `address`.
+    pub fn free_host(&self, address: u64) -> Result<Block> {
+        self.free_of(address, &[Kind::Host])
+    }
+
+    /// Remembers `size` bytes of the program's own memory as pinned.
+    pub fn register(&self, address: u64, size: u64) -> Result<()> {
+        self.ledger().register(address, size)
+    }
+
+    /// Forgets registered memory.
+    pub fn unregister(&self, address: u64) -> Result<Block> {
+        self.free_of(address, &[Kind::Registered])
+    }
+
+    /// The allocation that holds `address`; a mapping of physical memory counts as one.
+    pub fn find(&self, address: u64) -> Option<(u64, u64, Kind)> {
+        let ledger = self.ledger();
+        if let Some(block) = ledger.find(address) {
+            return Some((block.base, block.size, block.kind));
+        }
+        let (base, size, place) = ledger.vmm.find(address)?;
+        Some((base, size, if place == Place::Host { Kind::Host } else { Kind::Device }))
+    }
+
+    /// Bytes asked for and live in this process, of one kind.
+    pub fn live(&self, kind: Kind) -> u64 {
+        self.ledger().live(kind)
+    }
+
+    /// Bytes of this process's physical allocations that live.
+    pub fn live_physical(&self) -> u64 {
+        self.ledger().vmm.live()
+    }
+
+    /// Reserves address space: `size` is whole granules, `align` 0 or a power of two.
+    pub fn reserve(&self, size: u64, align: u64) -> Result<u64> {
+        self.ledger().vmm.reserve(size, align)
+    }
+
+    /// Ends a reservation in which nothing is mapped.
+    pub fn unreserve(&self, address: u64, size: u64) -> Result<()> {
+        self.ledger().vmm.unreserve(address, size)
+    }
+
+    /// Creates a physical allocation of whole granules and returns its handle.
+    pub fn create(&self, size: u64, place: Place) -> Result<u64> {
+        if size == 0 || !size.is_multiple_of(GRANULE) {
+            return Err(Error::InvalidValue);
+        }
+        let mut guard = self.ledger();
+        let ledger = &mut *guard;
+        self.publish_resident(ledger);
+        self.charge(place, size)?;
+        ledger.vmm.create(&ledger.arena, size, place).inspect_err(|_| self.refund(place, size))
+    }
+
+    /// The handle of the physical allocation that is mapped at `address`, held once more.
+    pub fn retain(&self, address: u64) -> Result<u64> {
+        self.ledger().vmm.retain(address)
+    }
+
+    /// Lets a handle go. The memory goes with the last handle and the last mapping.
+    pub fn release(&self, handle: u64) -> Result<()> {
+        let mut guard = self.ledger();
+        let ledger = &mut *guard;
+        let ended = ledger.vmm.release(&ledger.arena, handle)?;
+        self.settle(ended);
+        Ok(())
+    }
+
+    /// Maps `size` bytes of `handle` from `offset` on into a reservation.
+    pub fn map(&self, address: u64, size: u64, offset: u64, handle: u64) -> Result<()> {
+        let mut guard = self.ledger();
+        let ledger = &mut *guard;
+        ledger.vmm.map(&ledger.arena, address, size, offset, handle)
+    }
+
+    /// Unmaps the whole mappings in a range.
+    pub fn unmap(&self, address: u64, size: u64) -> Result<()> {
+        let mut guard = self.ledger();
+        let ledger = &mut *guard;
+        let ended = ledger.vmm.unmap(&ledger.arena, address, size)?;
+        self.settle(ended);
+        Ok(())
+    }
+
+    /// Whether the range lies in one reservation.
+    pub fn reserved(&self, address: u64, size: u64) -> bool {
+        self.ledger().vmm.reserved(address, size)
+    }
+
+    fn free_of(&self, address: u64, kinds: &[Kind]) -> Result<Block> {
+        let (block, charge) = self.ledger().free(address, kinds)?;
+        self.refund(place_of(block.kind), charge);
+        Ok(block)
+    }
+
+    fn settle(&self, ended: impl IntoIterator<Item = Ended>) {
+        for one in ended {
+            self.refund(one.place, one.size);
+        }
+    }
+
+    /// Charges first and looks then: two processes that race may both be refused, never both admitted.
+    fn charge(&self, place: Place, bytes: u64) -> Result<()> {
+        if place == Place::Host && !self.profile.unified {
+            return Ok(());
+        }
+        let slot = self.state.own().ok_or(Error::OutOfMemory)?;
+        if bytes > self.survey().free {
+            return Err(Error::OutOfMemory);
+        }
+        counter(slot, place).fetch_add(bytes, Ordering::AcqRel);
+        if self.used() > u128::from(self.profile.total) {
+            counter(slot, place).fetch_sub(bytes, Ordering::AcqRel);
+            return Err(Error::OutOfMemory);
+        }
+        Ok(())
+    }
+
+    fn refund(&self, place: Place, bytes: u64) {
+        if bytes == 0 || (place == Place::Host && !self.profile.unified) {
+            return;
+        }
+        if let Some(slot) = self.state.own() {
+            let less = |held: u64| Some(held.saturating_sub(bytes));
+            // A forked child frees what its parent holds: its own slot starts at nothing.
+            let _ = counter(slot, place).fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        }
+    }
+
+    fn survey(&self) -> Memory {
+        let total = self.profile.total;
+        Memory { free: u128::from(total).saturating_sub(self.used()) as u64, total }
+    }
+
+    fn used(&self) -> u128 {
+        let unified = self.profile.unified;
+        let (mut charged, mut resident) = (0u128, 0u128);
+        for tenant in self.state.tenants() {
+            charged += u128::from(tenant.device) + if unified { u128::from(tenant.host) } else { 0 };
+            resident += u128::from(tenant.resident);
+        }
+        if !unified {
+            return charged;
+        }
+        let machine = MemInfo::read().map_or(0, |info| u128::from(info.total - info.free.min(info.total)));
+        charged + machine.saturating_sub(resident)
+    }
+
+    fn publish_resident(&self, ledger: &Ledger) {
+        if let Some(slot) = self.state.own() {
+            slot.resident.store(ledger.arena.resident(), Ordering::Relaxed);
+        }
+    }
+
+    /// A panic while the lock was held leaves the ledger whole: every step of it is an insertion or a removal.
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn place_of(kind: Kind) -> Place {
+    if kind == Kind::Host { Place::Host } else { Place::Device }
+}
+
+fn counter(slot: &Slot, place: Place) -> &AtomicU64 {
+    match place {
+        Place::Device => &slot.device,
+        Place::Host => &slot.host,
+    }
+}

@@ -1,0 +1,132 @@
+//! The allocations of this process. Charging them against the device is [`crate::Device`]'s part.
+
+use crate::arena::{self, Arena};
+use crate::slab::{self, Slabs};
+use crate::vmm::Vmm;
+use crate::{Error, GRANULE, Result, whole_granules};
+use std::collections::BTreeMap;
+
+/// What an allocation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Device memory.
+    Device,
+    /// Device memory ordered on a stream.
+    Async,
+    /// Pinned host memory.
+    Host,
+    /// Managed memory.
+    Managed,
+    /// The program's own memory, pinned by registration.
+    Registered,
+}
+
+/// A live allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    /// Address of the first byte.
+    pub base: u64,
+    /// Bytes asked for.
+    pub size: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes charged for this block alone: 0 if it shares a granule.
+    pub charged: u64,
+    offset: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub arena: Arena,
+    pub vmm: Vmm,
+    blocks: BTreeMap<u64, Block>,
+    slabs: Slabs,
+}
+
+/// Bytes by which the device's charge changes with an operation on the ledger.
+pub(crate) type Charge = u64;
+
+impl Ledger {
+    pub fn new() -> Result<Self> {
+        Ok(Self { arena: Arena::new()?, vmm: Vmm::default(), blocks: BTreeMap::new(), slabs: Slabs::default() })
+    }
+
+    /// Allocates. `admit` is asked for the bytes to charge before anything changes, and may refuse.
+    pub fn alloc(&mut self, kind: Kind, size: u64, admit: impl FnOnce(Charge) -> Result<()>) -> Result<u64> {
+        if size == 0 {
+            return Err(Error::InvalidValue);
+        }
+        let small = size < slab::LARGEST && matches!(kind, Kind::Device | Kind::Async);
+        let block = match kind {
+            _ if small => self.alloc_small(kind, size, admit)?,
+            Kind::Managed => {
+                let base = arena::anonymous(size, libc::PROT_READ | libc::PROT_WRITE)?;
+                Block { base, size, kind, charged: 0, offset: 0 }
+            }
+            _ => {
+                let charged = whole_granules(size).ok_or(Error::OutOfMemory)?;
+                admit(charged)?;
+                let offset = self.arena.take(charged)?;
+                Block { base: self.arena.map(offset, charged)?, size, kind, charged, offset }
+            }
+        };
+        self.blocks.insert(block.base, block);
+        Ok(block.base)
+    }
+
+    fn alloc_small(&mut self, kind: Kind, size: u64, admit: impl FnOnce(Charge) -> Result<()>) -> Result<Block> {
+        let block = |base| Block { base, size, kind, charged: 0, offset: 0 };
+        if let Some(base) = self.slabs.place(size) {
+            return Ok(block(base));
+        }
+        admit(GRANULE)?;
+        let offset = self.arena.take(GRANULE)?;
+        self.slabs.add(self.arena.map(offset, GRANULE)?, offset);
+        self.slabs.place(size).map(block).ok_or(Error::OutOfMemory)
+    }
+
+    /// Remembers memory of the program that it registered.
+    pub fn register(&mut self, base: u64, size: u64) -> Result<()> {
+        if base == 0 || size == 0 || self.find(base).is_some() {
+            return Err(Error::InvalidValue);
+        }
+        self.blocks.insert(base, Block { base, size, kind: Kind::Registered, charged: 0, offset: 0 });
+        Ok(())
+    }
+
+    /// Frees the block that starts at `base` and is one of `kinds`. Returns it with the charge that ends with it.
+    pub fn free(&mut self, base: u64, kinds: &[Kind]) -> Result<(Block, Charge)> {
+        let found = self.blocks.get(&base).filter(|block| kinds.contains(&block.kind));
+        let block = *found.ok_or(Error::InvalidValue)?;
+        self.blocks.remove(&base);
+        let charge = match block.kind {
+            Kind::Registered => 0,
+            Kind::Managed => {
+                arena::release(base, block.size);
+                0
+            }
+            _ if block.charged > 0 => {
+                arena::release(base, block.charged);
+                self.arena.give_back(block.offset, block.charged);
+                block.charged
+            }
+            _ => self.slabs.forget(base).map_or(0, |(granule, offset)| {
+                arena::release(granule, GRANULE);
+                self.arena.give_back(offset, GRANULE);
+                GRANULE
+            }),
+        };
+        Ok((block, charge))
+    }
+
+    /// The block that holds `address`.
+    pub fn find(&self, address: u64) -> Option<Block> {
+        let (_, block) = self.blocks.range(..=address).next_back()?;
+        (address - block.base < block.size).then_some(*block)
+    }
+
+    /// Bytes asked for and live, of one kind.
+    pub fn live(&self, kind: Kind) -> u64 {
+        self.blocks.values().filter(|block| block.kind == kind).map(|block| block.size).sum()
+    }
+}

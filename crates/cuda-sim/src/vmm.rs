@@ -1,0 +1,157 @@
+//! Virtual memory management: address reservations, physical allocations, and mappings of one onto the other.
+
+use crate::arena::{self, Arena};
+use crate::{Error, GRANULE, Result};
+use std::collections::BTreeMap;
+
+/// Where a physical allocation lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On the device.
+    Device,
+    /// In the host's memory.
+    Host,
+}
+
+/// A physical allocation that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub size: u64,
+    pub place: Place,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Physical {
+    size: u64,
+    offset: u64,
+    place: Place,
+    /// Times that the program holds the handle.
+    handles: u32,
+    mappings: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Mapping {
+    size: u64,
+    handle: u64,
+}
+
+/// Reservations, physical allocations and mappings of one process.
+#[derive(Debug, Default)]
+pub(crate) struct Vmm {
+    reservations: BTreeMap<u64, u64>,
+    physical: BTreeMap<u64, Physical>,
+    mappings: BTreeMap<u64, Mapping>,
+    handles_given: u64,
+}
+
+impl Vmm {
+    pub fn reserve(&mut self, size: u64, align: u64) -> Result<u64> {
+        if size == 0 || !size.is_multiple_of(GRANULE) || (align != 0 && !align.is_power_of_two()) {
+            return Err(Error::InvalidValue);
+        }
+        let address = arena::reserve(size, align)?;
+        self.reservations.insert(address, size);
+        Ok(address)
+    }
+
+    pub fn unreserve(&mut self, address: u64, size: u64) -> Result<()> {
+        let known = self.reservations.get(&address) == Some(&size);
+        if !known || self.mappings.range(address..address + size).next().is_some() {
+            return Err(Error::InvalidValue);
+        }
+        self.reservations.remove(&address);
+        arena::release(address, size);
+        Ok(())
+    }
+
+    /// Creates a physical allocation; the caller has charged it.
+    pub fn create(&mut self, arena: &Arena, size: u64, place: Place) -> Result<u64> {
+        let offset = arena.take(size)?;
+        self.handles_given += 1;
+        // Far from small integers, so that a program that mixes handles up is told so.
+        let handle = 0x6b76_0000_0000 + self.handles_given;
+        self.physical.insert(handle, Physical { size, offset, place, handles: 1, mappings: 0 });
+        Ok(handle)
+    }
+
+    pub fn retain(&mut self, address: u64) -> Result<u64> {
+        let (_, mapping) = self.mapping_at(address).ok_or(Error::InvalidValue)?;
+        self.physical.get_mut(&mapping.handle).ok_or(Error::InvalidValue)?.handles += 1;
+        Ok(mapping.handle)
+    }
+
+    pub fn release(&mut self, arena: &Arena, handle: u64) -> Result<Option<Ended>> {
+        let physical = self.physical.get_mut(&handle).filter(|one| one.handles > 0).ok_or(Error::InvalidValue)?;
+        physical.handles -= 1;
+        Ok(self.end_if_unused(arena, handle))
+    }
+
+    pub fn map(&mut self, arena: &Arena, address: u64, size: u64, offset: u64, handle: u64) -> Result<()> {
+        let physical = self.physical.get_mut(&handle).filter(|one| one.handles > 0).ok_or(Error::InvalidValue)?;
+        let aligned = size > 0 && [address, size, offset].iter().all(|value| value.is_multiple_of(GRANULE));
+        let inside = offset.checked_add(size).is_some_and(|end| end <= physical.size);
+        let end = address.checked_add(size).ok_or(Error::InvalidValue)?;
+        let reserved = self.reservations.range(..=address).next_back();
+        let reserved = reserved.is_some_and(|(start, length)| end <= start + length);
+        let before = self.mappings.range(..end).next_back();
+        let taken = before.is_some_and(|(start, mapping)| start + mapping.size > address);
+        if !aligned || !inside || !reserved || taken {
+            return Err(Error::InvalidValue);
+        }
+        arena.map_at(address, physical.offset + offset, size)?;
+        physical.mappings += 1;
+        self.mappings.insert(address, Mapping { size, handle });
+        Ok(())
+    }
+
+    /// Unmaps all mappings in the range, which must hold whole mappings only, and at least one.
+    pub fn unmap(&mut self, arena: &Arena, address: u64, size: u64) -> Result<Vec<Ended>> {
+        let end = address.checked_add(size).ok_or(Error::InvalidValue)?;
+        let inside: Vec<_> = self.mappings.range(address..end).map(|(start, mapping)| (*start, *mapping)).collect();
+        let whole = inside.last().is_some_and(|(start, mapping)| start + mapping.size <= end)
+            && inside.first().is_some_and(|(start, _)| *start == address);
+        if !whole {
+            return Err(Error::InvalidValue);
+        }
+        let mut ended = Vec::new();
+        for (start, mapping) in inside {
+            self.mappings.remove(&start);
+            arena::withdraw(start, mapping.size);
+            if let Some(physical) = self.physical.get_mut(&mapping.handle) {
+                physical.mappings -= 1;
+            }
+            ended.extend(self.end_if_unused(arena, mapping.handle));
+        }
+        Ok(ended)
+    }
+
+    /// Address and size of the mapping that holds `address`, in bytes, and where its memory lies.
+    pub fn find(&self, address: u64) -> Option<(u64, u64, Place)> {
+        let (start, mapping) = self.mapping_at(address)?;
+        Some((start, mapping.size, self.physical.get(&mapping.handle)?.place))
+    }
+
+    /// Whether `address` to `address + size` lies in one reservation.
+    pub fn reserved(&self, address: u64, size: u64) -> bool {
+        let before = self.reservations.range(..=address).next_back();
+        before.is_some_and(|(start, length)| address.checked_add(size).is_some_and(|end| end <= start + length))
+    }
+
+    /// Bytes of all physical allocations that live.
+    pub fn live(&self) -> u64 {
+        self.physical.values().map(|physical| physical.size).sum()
+    }
+
+    fn mapping_at(&self, address: u64) -> Option<(u64, Mapping)> {
+        let (start, mapping) = self.mappings.range(..=address).next_back()?;
+        (address - start < mapping.size).then_some((*start, *mapping))
+    }
+
+    fn end_if_unused(&mut self, arena: &Arena, handle: u64) -> Option<Ended> {
+        let physical = *self.physical.get(&handle).filter(|one| one.handles == 0 && one.mappings == 0)?;
+        self.physical.remove(&handle);
+        arena.give_back(physical.offset, physical.size);
+        Some(Ended { size: physical.size, place: physical.place })
+    }
+}
