@@ -1,8 +1,9 @@
 //! Scratch memory for one event. Programs call us on stacks of any size, so the buffers are static; a pool of them,
-//! claimed without waiting, because a signal handler may interrupt an event and log one of its own.
+//! claimed without waiting, because a signal handler may interrupt an event and log one of its own. A claim names its
+//! process, so that a fork child sees what its parent's threads held as free.
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use kvtrace_trace::MAX_LINE;
 
 const SLOTS: usize = 64;
@@ -18,26 +19,30 @@ pub struct Buffers {
 }
 
 struct Slot {
-    taken: AtomicBool,
+    /// Pid of the process whose thread holds the slot; any other value means that it is free.
+    holder: AtomicU32,
     buffers: UnsafeCell<Buffers>,
 }
 
-// SAFETY: the buffers of a slot are touched only by whoever set `taken`.
+// SAFETY: the buffers of a slot are touched only by whoever became the holder.
 unsafe impl Sync for Slot {}
 
 static POOL: [Slot; SLOTS] = [const {
-    Slot { taken: AtomicBool::new(false), buffers: UnsafeCell::new(Buffers { line: [0; MAX_LINE], file: [0; 8192] }) }
+    Slot { holder: AtomicU32::new(0), buffers: UnsafeCell::new(Buffers { line: [0; MAX_LINE], file: [0; 8192] }) }
 }; SLOTS];
 
 /// A claimed slot.
 pub struct Claim(&'static Slot);
 
 impl Claim {
-    /// Claims a slot; `None` if all stay taken.
-    pub fn new() -> Option<Claim> {
+    /// Claims a slot for process `pid`; `None` if all stay taken.
+    pub fn new(pid: u32) -> Option<Claim> {
         for _ in 0..ROUNDS {
             for slot in &POOL {
-                if !slot.taken.load(Ordering::Relaxed) && !slot.taken.swap(true, Ordering::Acquire) {
+                let holder = slot.holder.load(Ordering::Relaxed);
+                if holder != pid
+                    && slot.holder.compare_exchange(holder, pid, Ordering::Acquire, Ordering::Relaxed).is_ok()
+                {
                     return Some(Claim(slot));
                 }
             }
@@ -48,20 +53,13 @@ impl Claim {
 
     /// The buffers.
     pub fn get(&mut self) -> &mut Buffers {
-        // SAFETY: this claim set `taken`, so nobody else touches the slot.
+        // SAFETY: this claim is the holder, so nobody else touches the slot.
         unsafe { &mut *self.0.buffers.get() }
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.0.taken.store(false, Ordering::Release);
-    }
-}
-
-/// Frees every slot: in a fork child the threads that held them do not exist.
-pub fn reset() {
-    for slot in &POOL {
-        slot.taken.store(false, Ordering::Release);
+        self.0.holder.store(0, Ordering::Release);
     }
 }

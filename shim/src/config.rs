@@ -1,5 +1,6 @@
 //! The environment variables, read once by the constructor, when the process has one thread.
 
+use crate::sys;
 use crate::text::Text;
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
@@ -60,6 +61,17 @@ pub fn read() {
     }
     if config.out.get().is_empty() {
         config.out.push(b"kvtrace-out");
+    }
+    if config.out.get().first() != Some(&b'/') {
+        // The program may change its directory before its first event.
+        let mut absolute = Text::new();
+        let mut directory = [0u8; 1024];
+        let fits = absolute.push(sys::current_directory(&mut directory))
+            && absolute.push(b"/")
+            && absolute.push(config.out.get());
+        if fits {
+            config.out = absolute;
+        }
     }
     READY.store(!disabled, Ordering::Release);
 }

@@ -2,7 +2,7 @@
 //! state lives in a page that the kernel zeroes in every fork child, and shares with a vfork child, which borrows its
 //! parent's memory and, for as long, its trace.
 
-use crate::{arch, buffers, sys};
+use crate::{arch, sys};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// State of one process. All zero at its beginning.
@@ -107,17 +107,18 @@ pub fn is_tracing() -> bool {
 fn begin(process: &Process) {
     let pid = sys::getpid();
     let parent = LAST_PID.load(Ordering::Relaxed);
-    process.forked_from.store(if parent == pid { 0 } else { parent }, Ordering::Relaxed);
-    if process.pid.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-        LAST_PID.store(pid, Ordering::Relaxed);
-        if parent != 0 && parent != pid {
-            buffers::reset();
-        }
+    // Another thread of this process may have been here first.
+    if parent != pid {
+        process.forked_from.store(parent, Ordering::Relaxed);
     }
+    LAST_PID.store(pid, Ordering::Relaxed);
+    let _ = process.pid.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Relaxed);
 }
 
 /// What the kernel does to the page in a fork child.
 fn wipe(process: &Process) {
+    process.forked_from.store(0, Ordering::Relaxed);
+    process.image.store(0, Ordering::Relaxed);
     process.stage.store(0, Ordering::Relaxed);
     process.fd.store(0, Ordering::Relaxed);
     process.events.store(0, Ordering::Relaxed);

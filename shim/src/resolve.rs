@@ -3,7 +3,7 @@
 
 use crate::effect::Call;
 use crate::elf;
-use crate::hooks::{self, Hook, Layer, files};
+use crate::hooks::{self, Hook, Layer, seen};
 use crate::modules;
 use crate::text::base_name;
 use crate::trace::Event;
@@ -19,7 +19,7 @@ const RTLD_NEXT: usize = usize::MAX;
 
 /// Finds the functions behind the stubs.
 pub fn prepare() {
-    files::prepare();
+    seen::prepare();
 }
 
 /// Address of `symbol` in a loaded library that `is_library` knows by its file name or by its own name.

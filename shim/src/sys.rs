@@ -147,6 +147,13 @@ pub fn readlink<'b>(path: &[u8], buf: &'b mut [u8]) -> &'b [u8] {
     buf.get(..usize::try_from(size).unwrap_or(0)).unwrap_or_default()
 }
 
+/// The working directory; empty if it is longer than the buffer.
+pub fn current_directory(buf: &mut [u8]) -> &[u8] {
+    // SAFETY: the buffer is ours.
+    let size = unsafe { call(libc::SYS_getcwd, buf.as_mut_ptr() as usize, buf.len(), 0, 0, 0) };
+    crate::text::until_nul(buf.get(..usize::try_from(size).unwrap_or(0)).unwrap_or_default())
+}
+
 /// Host name, cut to the buffer.
 pub fn host(buf: &mut [u8; 65]) -> &[u8] {
     let mut names = [0u8; 65 * 6];

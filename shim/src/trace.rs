@@ -38,7 +38,7 @@ impl Event {
             process.dropped.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        match Claim::new() {
+        match Claim::new(process::pid()) {
             Some(claim) => Some(Event { claim, kind, time, process, number: 0 }),
             None => {
                 process.dropped.fetch_add(1, Ordering::Relaxed);
@@ -102,7 +102,7 @@ fn ready(process: &'static Process, config: &config::Config) -> bool {
 }
 
 fn open(process: &'static Process, config: &config::Config) -> bool {
-    let Some(mut claim) = Claim::new() else { return false };
+    let Some(mut claim) = Claim::new(process::pid()) else { return false };
     let buffers = claim.get();
     let start = header::start_time(&mut buffers.file);
     let mut directory = Text::<1025>::new();

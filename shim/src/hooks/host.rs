@@ -1,5 +1,5 @@
-//! libc's own memory figures, and `fork`. glibc's `sysconf` and `get_avphys_pages` do not go through the `sysinfo`
-//! that programs can call, so each has a row.
+//! libc's own memory figures, and `fork`. glibc's `get_avphys_pages` does not go through the `sysinfo` that
+//! programs can call, so each has a row; `sysconf`, which is mostly about other things, stands in `seen`.
 
 use super::{Layer, hooks};
 use crate::effect::{self, query};
@@ -21,20 +21,15 @@ mod info {
 }
 
 mod pages {
-    use super::{Layer, bytes as in_bytes, c_int, c_long, hooks, query};
+    use super::{Layer, bytes as in_bytes, c_long, hooks, query};
 
     hooks! { Layer::Libc, c_long, ();
         get_avphys_pages as "get_avphys_pages" 0..0 () -> -1 |call, rc| query(&call, 0, false, in_bytes(rc), None);
         get_phys_pages as "get_phys_pages" 0..0 () -> -1 |call, rc| query(&call, 0, false, None, in_bytes(rc));
-        sysconf as "sysconf" 0..0 (name: c_int) -> -1 |call, rc| match name {
-            libc::_SC_AVPHYS_PAGES => query(&call, 0, false, in_bytes(rc), None),
-            libc::_SC_PHYS_PAGES => query(&call, 0, false, None, in_bytes(rc)),
-            _ => {}
-        };
     }
 }
 
 /// Pages to bytes; `None` for libc's -1.
-fn bytes(pages: c_long) -> Option<u64> {
+pub fn bytes(pages: c_long) -> Option<u64> {
     u64::try_from(pages).ok().map(|pages| pages.saturating_mul(crate::header::page_size()))
 }

@@ -2,9 +2,9 @@
 //! from it come the exported stub, the wrapper's body, and the entry by which [`crate::resolve`] finds it.
 
 pub mod driver;
-pub mod files;
 pub mod host;
 pub mod runtime;
+pub mod seen;
 
 use crate::resolve;
 use core::sync::atomic::{AtomicUsize, Ordering};

@@ -1,11 +1,11 @@
-//! Calls that are seen on their way and handed on untouched: opening a file, becoming another program, looking up a
-//! symbol. The real function returns to the caller itself.
+//! Calls of which few are ours: opening a file, becoming another program, looking up a symbol, `sysconf`. All others are
+//! handed on untouched, and the real function returns to the caller itself.
 
-use crate::effect::Call;
+use crate::effect::{Call, query};
 use crate::hooks::{Hook, Layer};
 use crate::trace::Event;
 use crate::{arch, elf, process, resolve, sys, view};
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char, c_int, c_long};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 const MEMINFO: &[u8] = b"/proc/meminfo";
@@ -28,6 +28,22 @@ macro_rules! seen {
     };
 }
 
+/// What a hook of the table has by its row.
+macro_rules! row {
+    ($name:literal, $stub:path) => {{
+        static HOOK: Hook = Hook {
+            symbol: $name,
+            name: $name,
+            layer: Layer::Libc,
+            versions: (0, 0),
+            per_thread: false,
+            stub: $stub,
+            real: AtomicUsize::new(0),
+        };
+        &HOOK
+    }};
+}
+
 seen! {
     open OPEN opens;
     open64 OPEN64 opens;
@@ -45,6 +61,7 @@ seen! {
     execv EXECV executes;
     execvp EXECVP executes;
     execvpe EXECVPE executes;
+    sysconf SYSCONF configures;
     dlsym DLSYM looks_up;
     dlvsym DLVSYM looks_up_version;
 }
@@ -92,6 +109,26 @@ unsafe extern "C" fn executes(path: *const c_char, _: usize, _: usize, _: usize)
         }
     }
     0
+}
+
+unsafe extern "C" fn configures(name: usize, _: usize, _: usize, return_address: usize) -> usize {
+    ready();
+    // The upper half of the register is not part of an int.
+    let name = name as c_int;
+    if name != libc::_SC_AVPHYS_PAGES && name != libc::_SC_PHYS_PAGES {
+        return 0;
+    }
+    let mut call = Call::seen(row!("sysconf", sysconf), return_address);
+    // SAFETY: the slot holds the real sysconf.
+    let real: extern "C" fn(c_int) -> c_long = unsafe { core::mem::transmute(SYSCONF.load(Ordering::Acquire)) };
+    let pages = real(name);
+    call.returned();
+    let bytes = super::host::bytes(pages);
+    match name {
+        libc::_SC_AVPHYS_PAGES => query(&call, 0, false, bytes, None),
+        _ => query(&call, 0, false, None, bytes),
+    }
+    pages as usize
 }
 
 unsafe extern "C" fn looks_up(handle: usize, name: *const c_char, _: usize, return_address: usize) -> usize {
@@ -142,16 +179,7 @@ fn note_file(path: *const c_char, return_address: usize) {
 
 #[cold]
 fn note_memory_file(path: &CStr, meminfo: bool, return_address: usize) {
-    static HOOK: Hook = Hook {
-        symbol: "open",
-        name: "open",
-        layer: Layer::Libc,
-        versions: (0, 0),
-        per_thread: false,
-        stub: open,
-        real: AtomicUsize::new(0),
-    };
-    let number = Call::seen(&HOOK, return_address).file(path, !meminfo);
+    let number = Call::seen(row!("open", open), return_address).file(path, !meminfo);
     if meminfo && number != 0 {
         view::write(number);
     }
