@@ -1,0 +1,43 @@
+//! What the preload costs: each figure measured with and without it, one after the other, on the same machine.
+//!
+//! `cargo bench -p kvtrace-tests --bench preload` after `scripts/build`.
+
+use kvtrace_tests::{Bench, run};
+use serde_json::Value;
+use std::process::Command;
+
+const ROUNDS: usize = 5;
+
+fn main() {
+    let bench = Bench::new();
+    let driver = bench.compile("nulldriver", "libcuda.so.1", &["-shared", "-fPIC", "-Wl,-soname,libcuda.so.1"]);
+    let program = bench.compile("cost", "cost", &[&driver.display().to_string(), "-ldl", "-Wl,-rpath,$ORIGIN"]);
+    println!("ns                          |  without |     with |    added");
+    let rows = [
+        ("one logged event, median", None, "event", "median"),
+        ("one logged event, p99", None, "event", "p99"),
+        ("dlsym of a foreign name", None, "dlsym", "median"),
+        ("open+close of a foreign file", None, "open_close", "median"),
+        ("sysconf of a foreign name", None, "sysconf", "median"),
+        ("start of /bin/true", Some("start"), "start", "median"),
+    ];
+    for (name, argument, key, figure) in rows {
+        let pick = |value: Value| value[key][figure].as_f64().expect("a figure");
+        // The best of several rounds: everything else on the machine only ever adds.
+        let best = |traced: bool| {
+            (0..ROUNDS)
+                .map(|_| {
+                    let mut command = if traced { bench.traced(&program) } else { bench.plain(&program) };
+                    pick(measure(command.args(argument)))
+                })
+                .fold(f64::INFINITY, f64::min)
+        };
+        let (without, with) = (best(false), best(true));
+        println!("{name:28}| {without:8.0} | {with:8.0} | {:8.0}", with - without);
+        let _ = std::fs::remove_dir_all(bench.path("trace"));
+    }
+}
+
+fn measure(command: &mut Command) -> Value {
+    serde_json::from_slice(&run(command).stdout).expect("JSON")
+}
