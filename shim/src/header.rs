@@ -1,5 +1,4 @@
-//! The first line of a trace: which process this is and how it was started. Secrets are blanked here, before anything
-//! reaches a file.
+//! The first line of a trace: which process this is and how it was started.
 
 use crate::config::Config;
 use crate::process::Process;
@@ -7,37 +6,7 @@ use crate::{sys, text};
 use core::sync::atomic::Ordering;
 use kvtrace_trace::line::Line;
 use kvtrace_trace::record::{self, Stamp};
-
-/// Variables that steer memory or tell ranks and containers apart; a trailing `*` stands for any rest.
-const VARIABLES: [&[u8]; 25] = [
-    b"CUDA_*",
-    b"NVIDIA_*",
-    b"PYTORCH_*",
-    b"TORCH_*",
-    b"TRTLLM_*",
-    b"TLLM_*",
-    b"VLLM_*",
-    b"SGLANG_*",
-    b"GGML_*",
-    b"OLLAMA_*",
-    b"NCCL_*",
-    b"HIP_*",
-    b"ROCR_*",
-    b"HSA_*",
-    b"MALLOC_*",
-    b"KVTRACE_*",
-    b"LD_PRELOAD",
-    b"LD_LIBRARY_PATH",
-    b"RANK",
-    b"LOCAL_RANK",
-    b"WORLD_SIZE",
-    b"OMPI_COMM_WORLD_*",
-    b"PMIX_RANK",
-    b"container",
-    b"KUBERNETES_SERVICE_HOST",
-];
-const SECRET: [&[u8]; 6] = [b"token", b"secret", b"passw", b"api_key", b"api-key", b"credential"];
-const BLANK: &[u8] = b"[redacted]";
+use kvtrace_trace::redact;
 
 /// Start time of this process in clock ticks after boot: field 22 of its stat line.
 pub fn start_time(scratch: &mut [u8]) -> u64 {
@@ -55,7 +24,6 @@ pub fn write(line: &mut Line, stamp: &Stamp, process: &Process, config: &Config,
     let (argv, environment) = scratch.split_at_mut_checked(half).unwrap_or_default();
     let argv = sys::read_file(b"/proc/self/cmdline\0", argv);
     let environment = sys::read_file(b"/proc/self/environ\0", environment);
-    let mut secret_follows = false;
     record::Process {
         shim: env!("CARGO_PKG_VERSION"),
         role: "program",
@@ -68,33 +36,14 @@ pub fn write(line: &mut Line, stamp: &Stamp, process: &Process, config: &Config,
         exe: sys::readlink(b"/proc/self/exe\0", &mut exe),
         cgroup: sys::read_file(b"/proc/self/cgroup\0", &mut cgroup),
         label: config.label.get(),
-        argv: words(argv).map(|word| {
-            let secret = is_secret(word);
-            let hide = core::mem::replace(&mut secret_follows, secret && !word.contains(&b'='))
-                || secret && word.contains(&b'=');
-            if hide { BLANK } else { word }
-        }),
-        env: words(environment).filter_map(variable),
+        argv: redact::arguments(words(argv)),
+        env: words(environment).filter_map(redact::variable),
     }
     .write(line, stamp);
 }
 
 fn words(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     list.strip_suffix(b"\0").unwrap_or(list).split(|byte| *byte == 0)
-}
-
-fn variable(entry: &[u8]) -> Option<(&[u8], &[u8])> {
-    let equals = entry.iter().position(|byte| *byte == b'=')?;
-    let (name, value) = (entry.get(..equals)?, entry.get(equals.wrapping_add(1)..)?);
-    let wanted = VARIABLES.iter().any(|pattern| match pattern.strip_suffix(b"*") {
-        Some(prefix) => name.starts_with(prefix),
-        None => name == *pattern,
-    });
-    wanted.then_some((name, if is_secret(name) { BLANK } else { value }))
-}
-
-fn is_secret(text: &[u8]) -> bool {
-    SECRET.iter().any(|word| text::contains(text, word))
 }
 
 /// From the auxiliary vector: asking `sysconf` would meet our own hook.
