@@ -8,6 +8,7 @@ mod fit;
 mod ledger;
 mod load;
 mod render;
+mod run;
 mod show;
 
 use clap::{Parser, Subcommand};
@@ -27,6 +28,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a program under the preload and trace what memory it sees and takes
+    ///
+    /// The program behaves as it would without kvtrace: its exit code, its output and the signals sent to it pass
+    /// through. Its output goes through a pipe, so that memory lines can be kept as a second witness; --no-tee leaves
+    /// it alone.
+    Run(run::Options),
     /// Show what one run saw, and how its KV cache was sized
     Show {
         /// Trace directory
@@ -46,6 +53,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Run(options) => {
+            return match run::run(&options) {
+                Ok(code) => ExitCode::from(code),
+                Err(failure) => failure.report(),
+            };
+        }
         Command::Show { trace, format } => show_command(&trace, format),
         Command::Fit { inputs, format } => {
             fit::fit(&inputs).and_then(|fit| print(&render::fit::document(&fit), &fit, format))
