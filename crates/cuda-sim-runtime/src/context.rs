@@ -1,0 +1,143 @@
+//! The device and its primary context: made at the first call that needs one, made current in each thread.
+
+use crate::driver::{self, Handle};
+use crate::error::{INVALID_DEVICE, INVALID_VALUE, SUCCESS, done};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// The primary context, once retained.
+static PRIMARY: Mutex<Option<Handle>> = Mutex::new(None);
+/// Counts the contexts of this process: a reset ends one.
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    /// The generation whose context is current in this thread.
+    static BOUND: Cell<u64> = const { Cell::new(0) };
+    static DEVICE: Cell<i32> = const { Cell::new(0) };
+}
+
+/// Initialises the driver, once in a process.
+pub(crate) fn init() -> i32 {
+    static RESULT: OnceLock<i32> = OnceLock::new();
+    *RESULT.get_or_init(|| driver::cuInit(0))
+}
+
+/// Makes the primary context current in this thread.
+pub(crate) fn ready() -> i32 {
+    let generation = GENERATION.load(Ordering::Acquire);
+    if BOUND.get() == generation {
+        return SUCCESS;
+    }
+    match retain().and_then(|context| checked(driver::cuCtxSetCurrent(context))) {
+        Ok(()) => {
+            BOUND.set(generation);
+            SUCCESS
+        }
+        Err(failure) => failure,
+    }
+}
+
+/// Runs `act` with the context current, and ends the function with its result.
+pub(crate) fn with_context(act: impl FnOnce() -> i32) -> i32 {
+    match ready() {
+        SUCCESS => done(act()),
+        failure => done(failure),
+    }
+}
+
+/// Runs `act` with the driver initialised, and ends the function with its result.
+pub(crate) fn with_driver(act: impl FnOnce() -> i32) -> i32 {
+    match init() {
+        SUCCESS => done(act()),
+        failure => done(failure),
+    }
+}
+
+fn checked(result: i32) -> Result<(), i32> {
+    if result == SUCCESS { Ok(()) } else { Err(result) }
+}
+
+fn retain() -> Result<Handle, i32> {
+    let mut primary = PRIMARY.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(context) = *primary {
+        return Ok(context);
+    }
+    checked(init())?;
+    let (mut device, mut context) = (0, 0);
+    checked(driver::cuDeviceGet(&mut device, DEVICE.get()))?;
+    checked(driver::cuDevicePrimaryCtxRetain(&mut context, device))?;
+    *primary = Some(context);
+    Ok(context)
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cudaGetDeviceCount(count: *mut i32) -> i32 {
+    with_driver(|| driver::cuDeviceGetCount(count))
+}
+
+/// Makes the context too, as the runtime does since CUDA 12.
+#[unsafe(no_mangle)]
+pub extern "C" fn cudaSetDevice(device: i32) -> i32 {
+    let mut count = 0;
+    match init() {
+        SUCCESS => {}
+        failure => return done(failure),
+    }
+    match driver::cuDeviceGetCount(&mut count) {
+        SUCCESS if (0..count).contains(&device) => {
+            DEVICE.set(device);
+            with_context(|| SUCCESS)
+        }
+        SUCCESS => done(INVALID_DEVICE),
+        failure => done(failure),
+    }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cudaInitDevice(device: i32, _device_flags: u32, _flags: u32) -> i32 {
+    cudaSetDevice(device)
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cudaGetDevice(device: *mut i32) -> i32 {
+    with_driver(|| crate::pointer::write(device, DEVICE.get()))
+}
+
+/// Picks the only device, whatever is asked of it.
+#[unsafe(no_mangle)]
+pub extern "C" fn cudaChooseDevice(device: *mut i32, _properties: *const u8) -> i32 {
+    with_driver(|| crate::pointer::write(device, 0))
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cudaDeviceSynchronize() -> i32 {
+    with_context(|| driver::cuCtxSynchronize(0))
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cudaDeviceReset() -> i32 {
+    with_driver(|| {
+        let mut primary = PRIMARY.lock().unwrap_or_else(PoisonError::into_inner);
+        if primary.take().is_none() {
+            return SUCCESS;
+        }
+        GENERATION.fetch_add(1, Ordering::AcqRel);
+        driver::cuDevicePrimaryCtxReset(DEVICE.get())
+    })
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cudaGetDeviceFlags(flags: *mut u32) -> i32 {
+    with_driver(|| crate::pointer::write(flags, 0))
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cudaDeviceGetLimit(value: *mut usize, limit: i32) -> i32 {
+    if value.is_null() { done(INVALID_VALUE) } else { with_context(|| driver::cuCtxGetLimit(value, limit)) }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cudaDeviceGetStreamPriorityRange(least: *mut i32, greatest: *mut i32) -> i32 {
+    with_context(|| driver::cuCtxGetStreamPriorityRange(least, greatest))
+}
