@@ -71,13 +71,11 @@ fn retain() -> Result<Handle, i32> {
     Ok(context)
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaGetDeviceCount(count: *mut i32) -> i32 {
     with_driver(|| driver::cuDeviceGetCount(count))
 }
 
 /// Makes the context too, as the runtime does since CUDA 12.
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaSetDevice(device: i32) -> i32 {
     let mut count = 0;
     match init() {
@@ -94,28 +92,23 @@ pub extern "C" fn cudaSetDevice(device: i32) -> i32 {
     }
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaInitDevice(device: i32, _device_flags: u32, _flags: u32) -> i32 {
     cudaSetDevice(device)
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaGetDevice(device: *mut i32) -> i32 {
     with_driver(|| crate::pointer::write(device, DEVICE.get()))
 }
 
 /// Picks the only device, whatever is asked of it.
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaChooseDevice(device: *mut i32, _properties: *const u8) -> i32 {
     with_driver(|| crate::pointer::write(device, 0))
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaDeviceSynchronize() -> i32 {
     with_context(|| driver::cuCtxSynchronize(0))
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaDeviceReset() -> i32 {
     with_driver(|| {
         let mut primary = PRIMARY.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,17 +120,14 @@ pub extern "C" fn cudaDeviceReset() -> i32 {
     })
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaGetDeviceFlags(flags: *mut u32) -> i32 {
     with_driver(|| crate::pointer::write(flags, 0))
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaDeviceGetLimit(value: *mut usize, limit: i32) -> i32 {
     if value.is_null() { done(INVALID_VALUE) } else { with_context(|| driver::cuCtxGetLimit(value, limit)) }
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaDeviceGetStreamPriorityRange(least: *mut i32, greatest: *mut i32) -> i32 {
     with_context(|| driver::cuCtxGetStreamPriorityRange(least, greatest))
 }

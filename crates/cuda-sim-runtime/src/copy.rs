@@ -5,12 +5,10 @@ use crate::driver::{self, Address, Handle};
 use crate::error::SUCCESS;
 use core::ffi::c_void;
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaMemcpy(to: *mut c_void, from: *const c_void, bytes: usize, _direction: i32) -> i32 {
     with_context(|| driver::cuMemcpy(to as Address, from as Address, bytes))
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaMemcpyAsync(
     to: *mut c_void,
     from: *const c_void,
@@ -21,29 +19,31 @@ pub extern "C" fn cudaMemcpyAsync(
     with_context(|| driver::cuMemcpyAsync(to as Address, from as Address, bytes, stream))
 }
 
-#[unsafe(no_mangle)]
-pub extern "C" fn cudaMemcpyPeer(to: *mut c_void, _to: i32, from: *const c_void, _from: i32, bytes: usize) -> i32 {
+pub extern "C" fn cudaMemcpyPeer(
+    to: *mut c_void,
+    _to_device: i32,
+    from: *const c_void,
+    _from_device: i32,
+    bytes: usize,
+) -> i32 {
     cudaMemcpy(to, from, bytes, 0)
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaMemcpyPeerAsync(
     to: *mut c_void,
-    _to: i32,
+    _to_device: i32,
     from: *const c_void,
-    _from: i32,
+    _from_device: i32,
     bytes: usize,
     stream: Handle,
 ) -> i32 {
     cudaMemcpyAsync(to, from, bytes, 0, stream)
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaMemset(address: *mut c_void, value: i32, bytes: usize) -> i32 {
     with_context(|| driver::cuMemsetD8(address as Address, value as u8, bytes))
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaMemsetAsync(address: *mut c_void, value: i32, bytes: usize, stream: Handle) -> i32 {
     with_context(|| driver::cuMemsetD8Async(address as Address, value as u8, bytes, stream))
 }
@@ -54,7 +54,6 @@ fn rows(height: usize, mut row: impl FnMut(Address) -> i32) -> i32 {
     with_context(|| (0..height).map(each).find(|result| *result != SUCCESS).unwrap_or(SUCCESS))
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaMemcpy2D(
     to: *mut c_void,
     to_pitch: usize,
@@ -70,7 +69,6 @@ pub extern "C" fn cudaMemcpy2D(
     })
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaMemcpy2DAsync(
     to: *mut c_void,
     to_pitch: usize,
@@ -84,12 +82,10 @@ pub extern "C" fn cudaMemcpy2DAsync(
     cudaMemcpy2D(to, to_pitch, from, from_pitch, width, height, direction)
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaMemset2D(address: *mut c_void, pitch: usize, value: i32, width: usize, height: usize) -> i32 {
     rows(height, |row| driver::cuMemsetD8(address as Address + row * pitch as u64, value as u8, width))
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaMemset2DAsync(
     address: *mut c_void,
     pitch: usize,

@@ -108,7 +108,6 @@ driver! {
     fn cuDevicePrimaryCtxRetain(context: *mut Handle, device: i32);
     fn cuDevicePrimaryCtxReset(device: i32);
     fn cuCtxSetCurrent(context: Handle);
-    fn cuCtxGetCurrent(context: *mut Handle);
     // CUDA 13 added the context; an older function ignores it.
     fn cuCtxSynchronize(context: Handle);
     fn cuCtxGetLimit(value: *mut usize, limit: i32);

@@ -34,23 +34,19 @@ pub(crate) fn done(result: i32) -> i32 {
     code
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaGetLastError() -> i32 {
     LAST.replace(SUCCESS)
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaPeekAtLastError() -> i32 {
     LAST.get()
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaGetErrorName(error: i32) -> *const c_char {
     row(error).map_or(c"unrecognized error code", |(_, name, _)| name).as_ptr()
 }
 
 /// The name stands for the text of an error that this library never returns.
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaGetErrorString(error: i32) -> *const c_char {
     let text: &CStr = row(error).map_or(c"unrecognized error code", |(_, name, text)| text.unwrap_or(name));
     text.as_ptr()

@@ -11,64 +11,52 @@ pub(crate) fn allocate(place: *mut *mut c_void, act: impl FnOnce(*mut Address) -
     if place.is_null() { done(INVALID_VALUE) } else { with_context(|| act(place.cast())) }
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaMemGetInfo(free: *mut usize, total: *mut usize) -> i32 {
     with_context(|| driver::cuMemGetInfo(free, total))
 }
 
 /// No bytes are legal, and give the null address.
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaMalloc(address: *mut *mut c_void, bytes: usize) -> i32 {
     allocate(address, |place| if bytes == 0 { pointer::write(place, 0) } else { driver::cuMemAlloc(place, bytes) })
 }
 
 /// Freeing the null address makes the context and no more; programs use it for that.
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaFree(address: *mut c_void) -> i32 {
     with_context(|| if address.is_null() { SUCCESS } else { driver::cuMemFree(address as Address) })
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaMallocManaged(address: *mut *mut c_void, bytes: usize, flags: u32) -> i32 {
     allocate(address, |place| driver::cuMemAllocManaged(place, bytes, flags))
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaMallocHost(address: *mut *mut c_void, bytes: usize) -> i32 {
     cudaHostAlloc(address, bytes, 0)
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaHostAlloc(address: *mut *mut c_void, bytes: usize, flags: u32) -> i32 {
     allocate(address, |place| driver::cuMemHostAlloc(place, bytes, flags))
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaFreeHost(address: *mut c_void) -> i32 {
     with_context(|| if address.is_null() { SUCCESS } else { driver::cuMemFreeHost(address as Address) })
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaHostRegister(address: *mut c_void, bytes: usize, flags: u32) -> i32 {
     with_context(|| driver::cuMemHostRegister(address as Address, bytes, flags))
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaHostUnregister(address: *mut c_void) -> i32 {
     with_context(|| driver::cuMemHostUnregister(address as Address))
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaHostGetDevicePointer(device: *mut *mut c_void, host: *mut c_void, flags: u32) -> i32 {
     allocate(device, |place| driver::cuMemHostGetDevicePointer(place, host as Address, flags))
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaHostGetFlags(flags: *mut u32, host: *mut c_void) -> i32 {
     with_context(|| driver::cuMemHostGetFlags(flags, host as Address))
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaMallocPitch(address: *mut *mut c_void, pitch: *mut usize, width: usize, height: usize) -> i32 {
     allocate(address, |place| driver::cuMemAllocPitch(place, pitch, width, height, 4))
 }
@@ -92,7 +80,6 @@ pub struct Pitched {
     height: usize,
 }
 
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaMalloc3D(pitched: *mut Pitched, extent: Extent) -> i32 {
     let Some(rows) = extent.height.checked_mul(extent.depth) else { return done(INVALID_VALUE) };
     let (mut address, mut pitch) = (core::ptr::null_mut(), 0);
@@ -121,7 +108,6 @@ pub struct PointerAttributes {
 }
 
 /// A pointer that the driver does not know is unregistered host memory: no error since CUDA 11.
-#[unsafe(no_mangle)]
 pub extern "C" fn cudaPointerGetAttributes(attributes: *mut PointerAttributes, address: *const c_void) -> i32 {
     const HOST: i32 = 1;
     let address = address as Address;
