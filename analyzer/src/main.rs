@@ -3,6 +3,7 @@
 //! Data flows one way: load -> ledger -> decision -> attribution -> render.
 
 mod decision;
+mod demo;
 mod failure;
 mod fit;
 mod ledger;
@@ -41,6 +42,10 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Play the whole story on a simulated GPU, in under a minute
+    ///
+    /// Runs a serving workload, reads a large file, runs it again, and asks `show` and `diff` what happened. Needs no GPU.
+    Demo(demo::Options),
     /// Fit a line through many runs and test the explanations on offer
     Fit {
         /// CSV files with the columns peak_gib and kv_gib, or trace directories
@@ -59,6 +64,7 @@ fn main() -> ExitCode {
                 Err(failure) => failure.report(),
             };
         }
+        Command::Demo(options) => demo::demo(&options),
         Command::Show { trace, format } => show_command(&trace, format),
         Command::Fit { inputs, format } => {
             fit::fit(&inputs).and_then(|fit| print(&render::fit::document(&fit), &fit, format))
