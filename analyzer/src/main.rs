@@ -4,6 +4,7 @@
 
 mod decision;
 mod demo;
+mod diff;
 mod failure;
 mod fit;
 mod ledger;
@@ -46,6 +47,21 @@ enum Command {
     ///
     /// Runs a serving workload, reads a large file, runs it again, and asks `show` and `diff` what happened. Needs no GPU.
     Demo(demo::Options),
+    /// Say which memory makes the KV cache of B differ from that of A
+    ///
+    /// Takes the difference apart along the runtime's own rule: page cache, device memory, transient activations,
+    /// fraction, caps, and what stays unexplained. The parts sum to the difference to the byte. Differing models,
+    /// fractions or devices are named first.
+    #[command(after_long_help = "Trace both runs with the same model and settings, then compare:\n  \
+        kvtrace diff traces/native traces/container\n  kvtrace diff traces/native traces/container --format json")]
+    Diff {
+        /// Trace directory of the baseline
+        a: PathBuf,
+        /// Trace directory of the other run
+        b: PathBuf,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
     /// Fit a line through many runs and test the explanations on offer
     Fit {
         /// CSV files with the columns peak_gib and kv_gib, or trace directories
@@ -66,6 +82,9 @@ fn main() -> ExitCode {
         }
         Command::Demo(options) => demo::demo(&options),
         Command::Show { trace, format } => show_command(&trace, format),
+        Command::Diff { a, b, format } => load::pair(&a, &b)
+            .and_then(|(a, b)| diff::diff(&a, &b))
+            .and_then(|diff| print(&render::diff::document(&diff), &diff, format)),
         Command::Fit { inputs, format } => {
             fit::fit(&inputs).and_then(|fit| print(&render::fit::document(&fit), &fit, format))
         }

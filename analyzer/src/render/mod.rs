@@ -1,7 +1,7 @@
 //! Answers -> text. Computes nothing: it chooses units, columns and escapes.
 
 pub mod csv;
-
+pub mod diff;
 pub mod escape;
 pub mod fit;
 pub mod markdown;

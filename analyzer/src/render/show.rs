@@ -200,7 +200,8 @@ fn query(query: &QueryRow) -> Vec<Cell> {
     ]
 }
 
-fn file_name(path: &str) -> &str {
+/// Last part of a module's path.
+pub fn file_name(path: &str) -> &str {
     match path.rsplit('/').next().unwrap_or_default() {
         "" => "?",
         name => name,

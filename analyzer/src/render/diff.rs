@@ -1,0 +1,171 @@
+//! `kvtrace diff` as sentences and tables.
+
+use super::{Cell, Document, Section, gib};
+use crate::diff::{Diff, Term};
+
+const SHOWN_OWNERS: usize = 30;
+/// Below this a cause is not worth a place in the first sentence.
+const NAMED: f64 = 0.5;
+
+pub fn document(diff: &Diff) -> Document {
+    let mut sentences = vec![answer(diff)];
+    if diff.simulated {
+        sentences.push("Run on a simulated GPU: the order of calls is real, the device is not.".into());
+    }
+    let differing = diff.checks.iter().filter(|check| check.same == Some(false));
+    let differing: Vec<_> = differing.map(|check| format!("{} ({} / {})", check.check, check.a, check.b)).collect();
+    if !differing.is_empty() {
+        // What makes the comparison doubtful comes before its result.
+        sentences.insert(0, format!("Warning: the runs are not comparable: {} differ.", differing.join(", ")));
+    }
+    sentences.push(diff.cgroup_verdict.because.clone());
+    sentences.extend(diff.unexplained_notes.iter().map(|note| format!("Unexplained: {note}.")));
+    let notes = diff.terms.iter().filter_map(|term| Some((term, term.note.as_ref()?)));
+    sentences
+        .extend(notes.filter(|(term, _)| shown(term)).map(|(term, note)| format!("{}: {note}.", capital(term.title))));
+    sentences.extend(diff.warnings.iter().cloned());
+    Document { sentences, sections: vec![terms(diff), owners(diff), checks(diff), cgroups(diff)], main: 0 }
+}
+
+/// `The KV cache of B is 17.10 GiB smaller than A's (44.31 GiB -> 27.21 GiB); 98.9 % of it is page cache: ...`
+fn answer(diff: &Diff) -> String {
+    let (a, b) = (i128::from(diff.a.kv_cache_bytes), i128::from(diff.b.kv_cache_bytes));
+    let difference = diff.difference_bytes;
+    if difference == 0 {
+        let moved = diff.terms.iter().any(|term| term.kv_change_bytes.unsigned_abs() > 1 << 20);
+        let rest = if moved { "; what changed cancels out" } else { "" };
+        return format!("The KV caches of A and B are the same size ({}){rest}.", gib(a));
+    }
+    let direction = if difference < 0 { "smaller" } else { "larger" };
+    let size = gib(difference.abs());
+    let mut text = format!("The KV cache of B is {size} {direction} than A's ({} -> {})", gib(a), gib(b));
+    let mut causes: Vec<&Term> = diff.terms.iter().filter(|term| term.share.is_some_and(|share| share > 0.0)).collect();
+    causes.sort_by(|x, y| y.share.unwrap_or(0.0).total_cmp(&x.share.unwrap_or(0.0)));
+    let first = causes.first().and_then(|term| term.share).unwrap_or(0.0);
+    let unexplained = diff.unexplained_share.unwrap_or(0.0);
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    match causes.as_slice() {
+        _ if unexplained > first => text.push_str(&format!("; {} of it is unexplained", percent(unexplained))),
+        [] => {}
+        [term, ..] if first >= NAMED => {
+            text.push_str(&format!("; {} of it is {}", percent(first), term.title));
+            if let (Some(a), Some(b)) = (term.a_bytes, term.b_bytes) {
+                text.push_str(&format!(": {} at A's sizing query, {} at B's", gib(a), gib(b)));
+            }
+        }
+        [..] => {
+            let named =
+                causes.iter().take(3).map(|term| format!("{} {}", percent(term.share.unwrap_or(0.0)), term.title));
+            text.push_str(&format!("; of it {}", named.collect::<Vec<_>>().join(", ")));
+        }
+    }
+    text + "."
+}
+
+/// What is nothing on both sides is left out; JSON has all.
+fn shown(term: &Term) -> bool {
+    let quantity = |bytes: Option<i128>| bytes.is_some_and(|bytes| bytes != 0);
+    term.kv_change_bytes != 0 || quantity(term.a_bytes) || quantity(term.b_bytes) || term.note.is_some()
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+fn terms(diff: &Diff) -> Section {
+    let share = |share: Option<f64>| share.map_or(Cell::Empty, Cell::Share);
+    let bytes = |bytes: Option<i128>| bytes.map_or(Cell::Empty, Cell::Bytes);
+    let mut rows: Vec<Vec<Cell>> = diff
+        .terms
+        .iter()
+        .filter(|term| shown(term))
+        .map(|term| {
+            vec![
+                Cell::Text(term.title.into()),
+                bytes(term.a_bytes),
+                bytes(term.b_bytes),
+                Cell::Change(term.kv_change_bytes),
+                share(term.share),
+                Cell::Text(term.confidence.name().into()),
+                Cell::Text(term.evidence.join(", ")),
+            ]
+        })
+        .collect();
+    let plain = |title: &str, a, b, change, part| {
+        vec![
+            Cell::Text(title.into()),
+            a,
+            b,
+            Cell::Change(change),
+            share(part),
+            Cell::Text(String::new()),
+            Cell::Text(String::new()),
+        ]
+    };
+    rows.push(plain("unexplained", Cell::Empty, Cell::Empty, diff.unexplained_bytes, diff.unexplained_share));
+    let (a, b) = (Cell::Bytes(diff.a.kv_cache_bytes.into()), Cell::Bytes(diff.b.kv_cache_bytes.into()));
+    let whole = (diff.difference_bytes != 0).then_some(1.0);
+    rows.push(plain("KV cache", a, b, diff.difference_bytes, whole));
+    Section {
+        title: "What changed, and what it did to the KV cache".into(),
+        columns: vec!["term", "a", "b", "kv change", "share", "known", "evidence"],
+        rows,
+    }
+}
+
+fn owners(diff: &Diff) -> Section {
+    let rows = diff.owners.iter().take(SHOWN_OWNERS).map(|owner| {
+        vec![
+            Cell::Text(super::show::file_name(&owner.module).into()),
+            Cell::Text(owner.kind.into()),
+            Cell::Bytes(owner.a_bytes.into()),
+            Cell::Bytes(owner.b_bytes.into()),
+            Cell::Change(owner.change_bytes),
+        ]
+    });
+    Section {
+        title: "Device memory by owner at the sizing query".into(),
+        columns: vec!["owner", "kind", "a", "b", "change"],
+        rows: rows.collect(),
+    }
+}
+
+fn checks(diff: &Diff) -> Section {
+    let rows = diff.checks.iter().map(|check| {
+        let same = match check.same {
+            Some(true) => "same",
+            Some(false) => "differs",
+            None => "cannot tell",
+        };
+        [check.check, &check.a, &check.b, same].map(|text| Cell::Text(text.into())).to_vec()
+    });
+    Section {
+        title: if diff.comparable { "Comparable" } else { "Not comparable" }.into(),
+        columns: vec!["check", "a", "b", "result"],
+        rows: rows.collect(),
+    }
+}
+
+fn cgroups(diff: &Diff) -> Section {
+    let rows = diff.cgroups.iter().map(|cgroup| {
+        let bytes = |bytes: Option<u64>, none: &str| {
+            Cell::Text(bytes.map_or_else(|| none.to_owned(), |bytes| gib(bytes.into())))
+        };
+        let seen = cgroup.evidence.is_some();
+        vec![
+            Cell::Text(cgroup.side.into()),
+            Cell::Text(cgroup.path.clone()),
+            Cell::Text(cgroup.version.map_or_else(|| "unknown".into(), |version| format!("v{version}"))),
+            bytes(cgroup.limit_bytes, if seen { "none" } else { "unknown" }),
+            bytes(cgroup.current_bytes, "unknown"),
+            Cell::Text(if cgroup.limit_read { "yes" } else { "no" }.into()),
+            Cell::Text(cgroup.evidence.as_ref().map(|of| format!("{} {of}", cgroup.side)).unwrap_or_default()),
+        ]
+    });
+    Section {
+        title: "Control groups at the sizing query".into(),
+        columns: vec!["side", "path", "version", "limit", "current", "read by the server", "evidence"],
+        rows: rows.collect(),
+    }
+}
