@@ -22,10 +22,15 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // SAFETY: no other thread runs yet. A reader such as `head` may end first, as for any filter.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-    match run(cli::Cli::parse().command) {
+    let command = cli::Cli::parse().command;
+    let who = match &command {
+        cli::Command::Serve(cli::Serve { rank: Some(rank), .. }) => format!("rank {rank}: "),
+        _ => String::new(),
+    };
+    match run(command) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            failure.report("");
+            failure.report(&who);
             ExitCode::from(failure.code())
         }
     }
