@@ -1,0 +1,58 @@
+//! Memory figures: the discrete device has them, the unified one does not.
+
+use crate::device::on_device;
+use crate::{DRIVER_NOT_LOADED, NOT_SUPPORTED, wrote};
+use kvtrace_cuda_sim::Profile;
+use kvtrace_cuda_sim::abi::Out;
+use kvtrace_cuda_sim::state::{State, default_path};
+use std::sync::OnceLock;
+
+/// `nvmlMemory_t`.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Memory {
+    total: u64,
+    free: u64,
+    used: u64,
+}
+
+/// `nvmlMemory_v2_t`.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Memory2 {
+    version: u32,
+    total: u64,
+    reserved: u64,
+    free: u64,
+    used: u64,
+}
+
+const VERSION_2: u32 = size_of::<Memory2>() as u32 | 2 << 24;
+
+/// What all processes hold. The state file is opened to be read: this library holds no memory of the device.
+fn figures(profile: &Profile) -> Result<Memory, i32> {
+    static STATE: OnceLock<Option<State>> = OnceLock::new();
+    // One pool with the CPU's memory has no figures of its own: the GB10 answers so.
+    if profile.unified {
+        return Err(NOT_SUPPORTED);
+    }
+    let state = STATE.get_or_init(|| State::open(&default_path()).ok()).as_ref().ok_or(DRIVER_NOT_LOADED)?;
+    let held: u64 = state.tenants().map(|tenant| tenant.device).fold(0, u64::saturating_add);
+    let used = held.min(profile.total);
+    Ok(Memory { total: profile.total, free: profile.total - used, used })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn nvmlDeviceGetMemoryInfo(device: usize, info: Out<Memory>) -> i32 {
+    on_device(device, |profile| figures(profile).map_or_else(|failure| failure, |memory| wrote(info.set(memory))))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn nvmlDeviceGetMemoryInfo_v2(device: usize, info: Out<Memory2>) -> i32 {
+    on_device(device, |profile| match figures(profile) {
+        Ok(Memory { total, free, used }) => {
+            wrote(info.set(Memory2 { version: VERSION_2, total, reserved: 0, free, used }))
+        }
+        Err(failure) => failure,
+    })
+}
