@@ -32,6 +32,14 @@ impl Bench {
         Bench { dir: tempfile::tempdir().expect("a temporary directory") }
     }
 
+    /// One below `folder`, for tests that need its file system.
+    ///
+    /// # Panics
+    /// As [`Bench::new`].
+    pub fn new_in(folder: &str) -> Self {
+        Bench { dir: tempfile::tempdir_in(folder).expect("a temporary directory") }
+    }
+
     /// A path in the directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

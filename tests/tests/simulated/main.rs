@@ -1,0 +1,32 @@
+//! The serving workload on the simulated GPU, under the built preload, read by the built analyzer.
+
+/// Every way to reach the runtime is traced with the right caller.
+mod callers;
+/// Page cache moves the KV cache of a GPU that shares its memory, and the analyzer says so.
+mod page_cache;
+/// What a whole run looks like from outside.
+mod serving;
+
+use kvtrace_tests::{Bench, kit, run};
+use serde_json::Value;
+use std::process::Command;
+
+/// `kvtrace` with the simulated GPU's libraries at hand.
+fn kvtrace(bench: &Bench) -> Command {
+    bench.plain(kit("bin/kvtrace"))
+}
+
+/// Serves under `kvtrace run` into the trace `name` and gives the workload's own figures.
+fn serve(bench: &Bench, name: &str, options: &[&str]) -> Value {
+    let workload = kit("bin/kvtrace-workload");
+    let mut command = kvtrace(bench);
+    command.args(["run", "-o", name, "--label", name, "--"]).arg(workload).args(["serve", "--json"]).args(options);
+    let output = String::from_utf8(run(&mut command).stdout).unwrap();
+    serde_json::from_str(output.lines().last().unwrap()).unwrap()
+}
+
+/// What `kvtrace` answers as JSON.
+fn ask(bench: &Bench, arguments: &[&str]) -> Value {
+    let output = run(kvtrace(bench).args(arguments).args(["--format", "json"]));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
