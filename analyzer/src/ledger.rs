@@ -118,9 +118,10 @@ pub fn replay(trace: &Trace) -> Result<Ledger, Failure> {
 }
 
 impl Ledger {
-    /// Bytes on the device held by the trace's processes at `time`.
-    pub fn device_at(&self, time: u64) -> u64 {
-        self.spans.iter().filter(|span| span.kind.on_device() && span.live_at(time)).map(|span| span.size).sum()
+    /// Bytes on the device held at `time` by the processes that `counts` names.
+    pub fn device_at(&self, time: u64, counts: impl Fn(ProcessIndex) -> bool) -> u64 {
+        let live = self.spans.iter().filter(|span| span.kind.on_device() && counts(span.process) && span.live_at(time));
+        live.fold(0, |sum, span| sum.saturating_add(span.size))
     }
 
     /// How far one process rose above what it held at `to`, between `from` and `to`; bytes on the device.

@@ -131,18 +131,18 @@ pub fn attribute(a: &Side, b: &Side) -> Attribution {
     let others = (device_bytes(a, false), device_bytes(b, false));
     table.used("device_memory", "device memory of the serving process", own, at_query(), Some(WITHOUT_POOL));
     table.used("device_memory_traced", "device memory of other traced processes", others, at_query(), None);
-    table.push("temporary_pool", "temporary pool", pools, 0, Confidence::Observed, pool_evidence(a, b), Some(CANCELS));
-    let rest = (
-        total_a - free_a - table.used.0 - pools.0, //
-        total_b - free_b - table.used.1 - pools.1,
-    );
+    let cancels = (pools.0 != pools.1).then_some(CANCELS);
+    table.push("temporary_pool", "temporary pool", pools, 0, Confidence::Observed, pool_evidence(a, b), cancels);
+    let used = table.used;
+    let rest = (total_a - free_a - used.0 - pools.0, total_b - free_b - used.1 - pools.1);
     match memory {
         Memory::Discrete => {
             let title = "device memory not held by traced processes";
             table.used("device_memory_untraced", title, rest, at_query(), Some("driver, contexts, other programs"));
         }
         Memory::Unified(..) if rest.0 != rest.1 => notes.push(format!(
-            "memory in use that no counter and no traced process names (driver, contexts, other programs on the GPU): {} at A, {} at B",
+            "memory in use that no counter and no traced process names (driver, contexts, other programs on the GPU): \
+             {} at A, {} at B",
             crate::render::gib(rest.0),
             crate::render::gib(rest.1)
         )),
@@ -182,7 +182,8 @@ pub fn attribute(a: &Side, b: &Side) -> Attribution {
 
 /// Part of the difference.
 pub fn share(change: i128, difference: i128) -> Option<f64> {
-    (difference != 0).then(|| change as f64 / difference as f64)
+    // Adding 0 takes the sign off a zero.
+    (difference != 0).then(|| change as f64 / difference as f64 + 0.0)
 }
 
 const WITHOUT_POOL: &str = "without the temporary pool";
@@ -318,7 +319,8 @@ fn memory<'t>(a: &Side<'t>, b: &Side<'t>) -> Memory<'t> {
         (Some(false), ..) => Memory::Discrete,
         (Some(true), Some(view_a), Some(view_b)) => Memory::Unified(view_a, view_b),
         (Some(true), view_a, _) => Memory::Unknown(format!(
-            "no view of the machine lies beside query B of {}: page cache and other host memory cannot be booked",
+            "no view of the machine lies beside the sizing query of side {}: page cache and other host memory cannot \
+             be booked",
             if view_a.is_none() { "A" } else { "B" }
         )),
         (None, ..) => Memory::Unknown(
@@ -340,9 +342,8 @@ fn real_free(side: &Side) -> i128 {
 
 /// Live bytes on the device at query B, of the serving process or of all others.
 fn device_bytes(side: &Side, serving: bool) -> i128 {
-    let (process, at) = (side.decision.process, side.decision.sized_at);
-    let spans = side.ledger.spans.iter().filter(|span| (span.process == process) == serving);
-    spans.filter(|span| span.kind.on_device() && span.live_at(at)).map(|span| i128::from(span.size)).sum()
+    let decision = &side.decision;
+    side.ledger.device_at(decision.sized_at, |process| (process == decision.process) == serving).into()
 }
 
 fn fact_evidence<'s>(a: &'s Side, b: &'s Side, of: impl Fn(&'s Side) -> &'s [String]) -> Vec<String> {

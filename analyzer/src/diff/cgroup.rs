@@ -1,6 +1,7 @@
 //! The control groups of both sides, and whether a limit can have moved the answer.
 
 use super::Side;
+use crate::decision::Bound;
 use crate::render::gib;
 use serde::Serialize;
 
@@ -71,16 +72,21 @@ pub fn verdict(a: &Side, b: &Side, unexplained: i128) -> Verdict {
     let cannot = |because: String| Verdict { limit_entered: "cannot tell", because };
     if let Some(side) = [&of_a, &of_b].into_iter().find(|cgroup| cgroup.evidence.is_none()) {
         return cannot(format!(
-            "Cannot tell whether a container's memory limit entered: no view lies beside query B of {}.",
+            "Cannot tell whether a container's memory limit entered: no view of the machine lies beside the \
+             sizing query of side {}.",
             side.side
         ));
     }
     if limited.is_empty() {
-        return Verdict { limit_entered: "no limit", because: "No control group limit is set on either side.".into() };
+        return Verdict {
+            limit_entered: "no limit",
+            because: "No memory limit is set on the control group of either side.".into(),
+        };
     }
     if let Some(read) = limited.iter().find(|cgroup| cgroup.limit_read) {
         return cannot(format!(
-            "Cannot tell whether the container's memory limit ({names}) entered: the serving process of {} read its control group's files before it sized the KV cache.",
+            "Cannot tell whether the container's memory limit ({names}) entered: the serving process of {} read \
+             its control group's files before it sized the KV cache.",
             read.side
         ));
     }
@@ -90,14 +96,18 @@ pub fn verdict(a: &Side, b: &Side, unexplained: i128) -> Verdict {
     };
     if !rest_is_small(a) || !rest_is_small(b) {
         return cannot(format!(
-            "Cannot tell whether the container's memory limit ({names}) entered: the driver's free memory does not give the size ({} unexplained).",
+            "Cannot tell whether the container's memory limit ({names}) entered: the driver's free memory does \
+             not give the size ({} unexplained).",
             crate::render::change(unexplained)
         ));
     }
+    let by_user = [a, b].into_iter().any(|side| side.decision.bound == Bound::UserTokens);
+    let cause = match by_user {
+        true => "the driver's free memory and max_tokens of the user give the size",
+        false => "the driver's free memory alone gives the size",
+    };
     Verdict {
         limit_entered: "no",
-        because: format!(
-            "The container's memory limit ({names}) did not enter the answer: the driver's free memory alone gives the size."
-        ),
+        because: format!("The container's memory limit ({names}) did not enter the answer: {cause}."),
     }
 }

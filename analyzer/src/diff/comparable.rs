@@ -65,9 +65,8 @@ fn weights(side: &Side) -> u64 {
         let evidence = side.trace.evidence(query.process, query.n);
         decision.free_a_bytes.as_ref().is_some_and(|fact| fact.evidence.contains(&evidence))
     };
-    let queries = side.trace.queries.iter().filter(|query| query.process == decision.process);
-    let at = queries.filter(is_a).map(|query| query.end).next().unwrap_or(decision.sized_at);
-    let spans = side.ledger.spans.iter().filter(|span| span.process == decision.process && span.live_at(at));
-    let held = spans.filter(|span| span.kind.on_device()).fold(0u64, |sum, span| sum.saturating_add(span.size));
+    let mut queries = side.trace.queries.iter().filter(|query| query.process == decision.process);
+    let at = queries.find(is_a).map_or(decision.sized_at, |query| query.end);
+    let held = side.ledger.device_at(at, |process| process == decision.process);
     held.saturating_sub(decision.temporary_pool_bytes.value)
 }

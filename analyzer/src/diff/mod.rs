@@ -126,10 +126,10 @@ impl<'t> Side<'t> {
     }
 
     fn summary(&self) -> SideSummary {
-        let labels = self.trace.processes.iter().map(|process| &process.label);
+        let mut labels = self.trace.processes.iter().map(|process| &process.label);
         SideSummary {
             trace: self.trace.name.clone(),
-            label: labels.filter(|label| !label.is_empty()).next().cloned().unwrap_or_default(),
+            label: labels.find(|label| !label.is_empty()).cloned().unwrap_or_default(),
             pid: self.decision.pid,
             runtime: self.decision.runtime,
             device: self.device().map(|device| device.name.clone()),

@@ -13,10 +13,14 @@ pub fn document(diff: &Diff) -> Document {
         sentences.push("Run on a simulated GPU: the order of calls is real, the device is not.".into());
     }
     let differing = diff.checks.iter().filter(|check| check.same == Some(false));
-    let differing: Vec<_> = differing.map(|check| format!("{} ({} / {})", check.check, check.a, check.b)).collect();
+    let differing: Vec<_> =
+        differing.map(|check| format!("{} ({} against {})", check.check, check.a, check.b)).collect();
     if !differing.is_empty() {
         // What makes the comparison doubtful comes before its result.
-        sentences.insert(0, format!("Warning: the runs are not comparable: {} differ.", differing.join(", ")));
+        sentences.insert(
+            0,
+            format!("Warning: A and B are not runs of one set-up: they differ in {}.", differing.join(", ")),
+        );
     }
     sentences.push(diff.cgroup_verdict.because.clone());
     sentences.extend(diff.unexplained_notes.iter().map(|note| format!("Unexplained: {note}.")));

@@ -65,7 +65,8 @@ impl Cell {
             Cell::Bytes(bytes) => gib(*bytes),
             Cell::Change(bytes) => change(*bytes),
             Cell::Count(count) => grouped(*count),
-            Cell::Share(share) => format!("{:.1} %", share * 100.0),
+            // Adding 0 takes the sign off what rounds to zero.
+            Cell::Share(share) => format!("{:.1} %", (share * 1000.0).round() / 10.0 + 0.0),
             Cell::Seconds(seconds) => format!("{seconds:.3} s"),
             Cell::Empty => String::new(),
         }
