@@ -16,6 +16,7 @@ pub struct AllocationProperties {
     flags: [u8; 8],
 }
 
+const HANDLE_FILE_DESCRIPTOR: i32 = 1;
 const LOCATION_DEVICE: i32 = 1;
 const LOCATIONS_HOST: core::ops::RangeInclusive<i32> = 2..=4;
 
@@ -35,7 +36,8 @@ pub extern "C" fn cuMemAddressFree(address: u64, bytes: usize) -> i32 {
     code(gpu().and_then(|gpu| gpu.unreserve(address, bytes as u64)))
 }
 
-/// Handles cannot leave the process: a request for a shareable one is refused, as by a driver without that type.
+/// Programs ask for a handle that can become a file descriptor long before they share it, if they ever do. So it is
+/// given, and only the export is refused; other types are refused here, as by a driver without them.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemCreate(
     handle: Out<u64>,
@@ -49,7 +51,7 @@ pub extern "C" fn cuMemCreate(
         location if LOCATIONS_HOST.contains(&location) => Place::Host,
         _ => return INVALID_VALUE,
     };
-    if properties.handle_types != 0 {
+    if properties.handle_types & !HANDLE_FILE_DESCRIPTOR != 0 {
         return NOT_SUPPORTED;
     }
     gpu().and_then(|gpu| gpu.create(bytes as u64, place)).map_or_else(Error::code, |got| handle.set(got))
