@@ -3,8 +3,9 @@
 use crate::decision::{self, Decision};
 use crate::failure::Failure;
 use crate::ledger::{self, Ledger, Owner};
-use crate::load::events::{Call, Query, Trace, View};
+use crate::load::events::{Call, Device, FileRead, Query, Trace, View};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 #[derive(Debug, Serialize)]
 pub struct Show {
@@ -13,9 +14,11 @@ pub struct Show {
     pub simulated: bool,
     pub integrated: Option<bool>,
     pub device: Option<String>,
+    pub devices: Vec<DeviceRow>,
     pub decisions: Vec<Decision>,
     pub processes: Vec<ProcessRow>,
     pub queries: Vec<QueryRow>,
+    pub files: Vec<FileRow>,
     pub owners: Vec<Owner>,
     pub device_live_bytes: u64,
     pub device_peak_bytes: u64,
@@ -36,8 +39,40 @@ pub struct ProcessRow {
     pub role: &'static str,
     pub exe: String,
     pub command: String,
+    pub host: String,
+    /// The process whose memory image this one began as, 0 if it began by exec.
+    pub forked_from: u32,
+    /// Of the header, ns since 1970.
+    pub started_unix_ns: u64,
+    /// All of /proc/self/cgroup.
     pub cgroup: String,
+    /// The group that the memory controller of either version knows.
+    pub memory_cgroup: String,
+    /// The variables that steer memory, secrets blanked.
+    pub environment: BTreeMap<String, String>,
     pub events: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct DeviceRow {
+    pub evidence: String,
+    pub ordinal: i32,
+    pub name: String,
+    pub total_bytes: u64,
+    pub integrated: bool,
+    /// 13000 for CUDA 13.0.
+    pub driver: u32,
+}
+
+/// A memory file of the kernel that the program opened.
+#[derive(Debug, Serialize)]
+pub struct FileRow {
+    pub evidence: String,
+    pub seconds: f64,
+    pub path: String,
+    pub function: String,
+    pub module: String,
+    pub offset: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -120,17 +155,19 @@ pub fn machine(trace: &Trace, view: &View) -> Machine {
 }
 
 fn assemble(trace: &Trace, ledger: Ledger, decisions: Vec<Decision>) -> Show {
-    let labels = trace.processes.iter().map(|process| &process.label);
+    let mut labels = trace.processes.iter().map(|process| &process.label);
     let begin = trace.processes.iter().map(|process| process.begin).min().unwrap_or(0);
     let queries = trace.queries.iter().enumerate();
     Show {
         trace: trace.name.clone(),
-        label: labels.filter(|label| !label.is_empty()).next().cloned().unwrap_or_default(),
+        label: labels.find(|label| !label.is_empty()).cloned().unwrap_or_default(),
         simulated: trace.simulated(),
         integrated: trace.integrated(),
         device: trace.devices.first().map(|device| device.name.clone()),
+        devices: trace.devices.iter().map(|device| device_row(trace, device)).collect(),
         processes: processes(trace),
         queries: queries.map(|(at, query)| row(trace, &decisions, at, query, begin)).collect(),
+        files: trace.reads.iter().map(|read| file_row(trace, read, begin)).collect(),
         owners: ledger.owners,
         device_live_bytes: ledger.device_live,
         device_peak_bytes: ledger.device_peak,
@@ -175,6 +212,35 @@ fn row(trace: &Trace, decisions: &[Decision], at: usize, query: &Query, begin: u
     }
 }
 
+fn device_row(trace: &Trace, device: &Device) -> DeviceRow {
+    DeviceRow {
+        evidence: trace.evidence(device.process, device.n),
+        ordinal: device.dev,
+        name: device.name.clone(),
+        total_bytes: device.total,
+        integrated: device.integrated,
+        driver: device.driver,
+    }
+}
+
+fn file_row(trace: &Trace, read: &FileRead, begin: u64) -> FileRow {
+    FileRow {
+        evidence: trace.evidence(read.process, read.n),
+        seconds: read.at.saturating_sub(begin) as f64 / 1e9,
+        path: read.path.clone(),
+        function: read.asked.name.clone(),
+        module: trace.module(read.asked.module).to_owned(),
+        offset: read.asked.offset,
+    }
+}
+
+/// From the text of /proc/self/cgroup: the line of the memory controller (version 1), else the unified one.
+fn memory_cgroup(text: &str) -> &str {
+    let lines = || text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+    let memory = lines().find(|(controllers, _)| controllers.split(',').any(|name| name == "memory"));
+    memory.or_else(|| lines().find(|(controllers, _)| controllers.is_empty())).map_or("", |(_, path)| path)
+}
+
 /// The tree, parents before children.
 fn processes(trace: &Trace) -> Vec<ProcessRow> {
     let all = &trace.processes;
@@ -194,7 +260,12 @@ fn processes(trace: &Trace) -> Vec<ProcessRow> {
             role: if process.launcher { "launcher" } else { "program" },
             exe: process.exe.clone(),
             command: process.argv.join(" "),
+            host: process.host.clone(),
+            forked_from: process.forked_from,
+            started_unix_ns: process.wall,
             cgroup: process.cgroup.trim().to_owned(),
+            memory_cgroup: memory_cgroup(&process.cgroup).to_owned(),
+            environment: process.env.clone(),
             events: process.events,
         });
         for child in 0..trace.processes.len() {
@@ -208,4 +279,17 @@ fn processes(trace: &Trace) -> Vec<ProcessRow> {
         place(trace, at, 0, &mut done, &mut rows);
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_controller_s_group_of_either_version() {
+        assert_eq!(memory_cgroup("9:name=systemd:/\n4:memory:/docker/ab\n0::/\n"), "/docker/ab");
+        assert_eq!(memory_cgroup("3:cpu,memory:/both\n"), "/both");
+        assert_eq!(memory_cgroup("0::/user.slice/a:b\n"), "/user.slice/a:b");
+        assert_eq!(memory_cgroup(""), "");
+    }
 }

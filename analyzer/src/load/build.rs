@@ -91,7 +91,8 @@ impl Builder {
             }
             Event::File(file) => self.read(stamp, file),
             Event::Log(log) => {
-                self.trace.logs.push(LogLine { process: self.process, n: stamp.n, at: stamp.t, text: log.text.into() })
+                let line = LogLine { process: self.process, n: stamp.n, at: stamp.t, text: log.text.into() };
+                self.trace.logs.push(line);
             }
             Event::Exit(exit) => {
                 let text = match (exit.code, exit.signal) {

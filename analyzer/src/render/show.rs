@@ -7,6 +7,7 @@ use crate::show::{QueryRow, Show};
 /// A server polls for ever; the table keeps what fits a screen or two. JSON has all.
 const SHOWN_QUERIES: usize = 60;
 const SHOWN_OWNERS: usize = 30;
+const SHOWN_FILES: usize = 20;
 
 pub fn document(show: &Show) -> Document {
     let mut sentences = Vec::new();
@@ -43,7 +44,11 @@ pub fn document(show: &Show) -> Document {
     if sections.is_empty() {
         sections.push(Section { title: "Decision".into(), columns: DECISION_COLUMNS.to_vec(), rows: Vec::new() });
     }
-    sections.extend([queries(show), owners(show), processes(show)]);
+    sections.extend([queries(show), owners(show)]);
+    if !show.files.is_empty() {
+        sections.push(files(show));
+    }
+    sections.push(processes(show));
     Document { sentences, sections, main: 0 }
 }
 
@@ -194,7 +199,7 @@ fn query(query: &QueryRow) -> Vec<Cell> {
         bytes(machine.and_then(|machine| machine.mem_free_bytes)),
         bytes(machine.and_then(|machine| machine.mem_available_bytes)),
         bytes(machine.and_then(|machine| machine.cached_bytes)),
-        Cell::Text(machine.map(|machine| machine.cgroup_path.clone()).unwrap_or_default()),
+        Cell::Text(machine.map(|machine| short_path(&machine.cgroup_path)).unwrap_or_default()),
         bytes(machine.and_then(|machine| machine.cgroup_current_bytes)),
         bytes(machine.and_then(|machine| machine.cgroup_max_bytes)),
     ]
@@ -230,6 +235,23 @@ fn owners(show: &Show) -> Section {
     }
 }
 
+fn files(show: &Show) -> Section {
+    let rows = show.files.iter().take(SHOWN_FILES).map(|file| {
+        vec![
+            Cell::Text(file.evidence.clone()),
+            Cell::Seconds(file.seconds),
+            Cell::Text(format!("{}+{:#x}", file_name(&file.module), file.offset)),
+            Cell::Text(file.function.clone()),
+            Cell::Text(file.path.clone()),
+        ]
+    });
+    let title = match show.files.len() > SHOWN_FILES {
+        true => format!("Memory files opened: the first {SHOWN_FILES} of {} (JSON has all)", show.files.len()),
+        false => "Memory files opened".into(),
+    };
+    Section { title, columns: vec!["evidence", "at", "opened by", "function", "file"], rows: rows.collect() }
+}
+
 fn processes(show: &Show) -> Section {
     let rows = show.processes.iter().map(|process| {
         let indent = "  ".repeat(process.depth as usize);
@@ -237,7 +259,7 @@ fn processes(show: &Show) -> Section {
             Cell::Text(format!("{indent}{}", process.pid)),
             Cell::Text(process.role.into()),
             Cell::Text(short(&process.command, &process.exe)),
-            Cell::Text(process.cgroup.clone()),
+            Cell::Text(short_path(&process.memory_cgroup)),
             Cell::Count(process.events),
         ]
     });
@@ -254,5 +276,18 @@ fn short(command: &str, exe: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}...", &text[..at]),
         None => text.to_owned(),
+    }
+}
+
+/// A container's group has an id of 64 digits: its ends tell it apart.
+fn short_path(path: &str) -> String {
+    const LONGEST: usize = 40;
+    let letters: Vec<char> = path.chars().collect();
+    match letters.len() > LONGEST {
+        true => [&letters[..LONGEST / 2], &['.', '.', '.'], &letters[letters.len() - LONGEST / 2 + 3..]]
+            .iter()
+            .flat_map(|part| part.iter())
+            .collect(),
+        false => path.to_owned(),
     }
 }

@@ -26,7 +26,7 @@ impl Recorder {
         let host = host.trim().replace('/', "_");
         let start = start_time();
         let path = out.join(format!("{host}.{}.{start}.jsonl", std::process::id()));
-        let file = OpenOptions::new().write(true).append(true).create_new(true).mode(0o600).open(&path);
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(|error| Failure::input(format!("{}: {error}", path.display()), "choose another -o"))?;
         let recorder = Recorder { path, file: Arc::new(Mutex::new((file, 0))) };
 
