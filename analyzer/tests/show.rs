@@ -103,6 +103,16 @@ fn what_is_no_answer_says_why() {
     let mut queries = header();
     queries.query(&Scenario::default(), 5 * GIB, GIB);
     put("no-decision", "h.7.1.jsonl", queries.bytes());
+    let scenario = Scenario::default();
+    let mut allocator = header();
+    for (free, size) in [(90, GIB), (89, 300 << 20), (90, 2 << 20)] {
+        allocator.alloc("device", b"/opt/torch/libc10_cuda.so", 0x1000, size);
+        allocator.query(&scenario, free * GIB, GIB);
+        allocator.free("device", b"/opt/torch/libc10_cuda.so", 0x1000);
+    }
+    // The queries of `support` come from TensorRT-LLM's own library.
+    let text = String::from_utf8(allocator.bytes().to_vec()).unwrap().replace("tensorrt_llm", "torch_python");
+    put("allocator", "h.7.1.jsonl", text.as_bytes());
     let cases = [
         ("missing", 2),
         ("file/x.jsonl", 2),
@@ -114,13 +124,14 @@ fn what_is_no_answer_says_why() {
         ("header-only", 3),
         ("untraced", 3),
         ("no-decision", 3),
+        ("allocator", 3),
     ];
     for (name, code) in cases {
         let (exit, out, error) = kvtrace(home.path(), &["show", name]);
         assert_eq!(exit, code, "{name}: {error}");
         assert_eq!(error.lines().count(), 2, "{error}");
         assert!(error.starts_with("kvtrace: ") && error.contains("\nhint: "), "{error}");
-        assert_eq!(out.is_empty(), name != "no-decision", "{name}: {out}");
+        assert_eq!(out.is_empty(), !["no-decision", "allocator"].contains(&name), "{name}: {out}");
         insta::assert_snapshot!(format!("error_{}", name.replace('/', "_")), error);
     }
 }

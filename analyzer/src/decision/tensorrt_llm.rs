@@ -13,6 +13,8 @@ const LEAST_POOL: u64 = 1 << 20;
 /// Only the largest allocations are tried as the final pool: the search is quadratic in them.
 const CANDIDATES: usize = 64;
 const DEFAULT_FRACTION: f64 = 0.9;
+/// How far the pool may lie from the rule where nothing but the rule speaks for it: some blocks of the largest models.
+const RULE_SLACK: i64 = 64 << 20;
 const DEFAULT_TOKENS_PER_BLOCK: u64 = 32;
 /// Half of the last decimal of a logged GiB figure, and a little for the float's own rounding.
 const LOG_HALF_STEP: f64 = 0.0051;
@@ -66,6 +68,12 @@ pub fn detect(trace: &Trace, ledger: &Ledger, witness: &Witness, process: Proces
             (0, rise, Confidence::Solved, vec![seen(b.n), seen(sequence.last.n)])
         }
     };
+    // Any allocator frees one large block and takes another between two queries; the size alone tells a KV cache apart.
+    if !names_itself(trace, witness, &sequence)
+        && (solved < least - RULE_SLACK || solved > most.saturating_add(RULE_SLACK))
+    {
+        return None;
+    }
     // A cap hides the budget, and with it the transient: then the witness alone speaks.
     let hidden = bound != Bound::FractionOfPeak && (target.is_none() || bound == Bound::UserTokens);
     let transient = if hidden { least + (most - least) / 2 } else { solved.clamp(least, most) };
@@ -107,6 +115,13 @@ pub fn detect(trace: &Trace, ledger: &Ledger, witness: &Witness, process: Proces
     };
     decision.contradictions = contradictions(&decision, witness, solved, (least, most), hidden);
     Some(decision)
+}
+
+/// Whether the process printed or loaded what only this runtime does.
+fn names_itself(trace: &Trace, witness: &Witness, sequence: &Sequence) -> bool {
+    let callers = [sequence.last.module, sequence.b.1.asked.module, sequence.c.1.asked.module];
+    let loaded = callers.iter().any(|module| trace.module(*module).contains("tensorrt_llm"));
+    loaded || witness.peak.is_some() || witness.token_target.is_some() || !witness.pools.is_empty()
 }
 
 fn sequence<'t>(
