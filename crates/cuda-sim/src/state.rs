@@ -141,7 +141,7 @@ impl State {
         let mut lock = record(index);
         // SAFETY: as in `claim`.
         let asked = unsafe { libc::fcntl(self.fd, libc::F_GETLK, &mut lock) } == 0;
-        slot.is_of_this_image() || (asked && i32::from(lock.l_type) != libc::F_UNLCK as i32)
+        slot.is_of_this_image() || (asked && i32::from(lock.l_type) != libc::F_UNLCK)
     }
 }
 
