@@ -4,6 +4,7 @@
 
 use kvtrace_trace::event::Event;
 use kvtrace_trace::read::{ReadError, Reader};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
@@ -87,6 +88,20 @@ impl Bench {
     pub fn trace(&self) -> Trace {
         Trace::read(&self.path("trace"))
     }
+}
+
+/// Says aloud that something could not be tested here; `scripts/test` repeats all of it at its end.
+///
+/// # Panics
+/// If the note cannot be left.
+pub fn skip(what: &str) {
+    let note = format!("SKIPPED: {what}\n");
+    eprint!("{note}");
+    let path = kit("").join("skipped");
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+    // One write a line: tests run side by side.
+    let written = file.and_then(|mut file| file.write_all(note.as_bytes()));
+    written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
 /// Runs a command to its end.
