@@ -104,6 +104,19 @@ pub fn skip(what: &str) {
     written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
+/// Whether a program is in PATH; if not, what it would have tested is skipped aloud.
+///
+/// # Panics
+/// As [`skip`].
+pub fn have(program: &str, tests: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    if !found {
+        skip(&format!("{tests}: no {program} in PATH"));
+    }
+    found
+}
+
 /// Runs a command to its end.
 ///
 /// # Panics
