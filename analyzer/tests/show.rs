@@ -152,3 +152,21 @@ fn torn_and_malformed_lines_are_reported_and_the_rest_is_read() {
     assert!(problems[0].as_str().unwrap().contains("spark.4242.77.jsonl:"), "{problems:?}");
     assert!(problems[1].as_str().unwrap().contains("the process was killed"), "{problems:?}");
 }
+
+#[test]
+fn memory_belongs_to_who_called_the_runtime() {
+    let home = tempfile::tempdir().unwrap();
+    let mut program = File::new(7, 1, "program", "h", "", "0::/\n", &[b"/bin/x"]);
+    program.query(&Scenario::default(), 5 * GIB, GIB);
+    program.alloc("device", b"/usr/lib/libcudart.so.13", 0x1000, GIB);
+    program.call("alloc", "cudaMalloc", "runtime", b"/opt/libmodel.so", |line| {
+        line.text("kind", b"device").i64("dev", 0).u64("size", GIB).hex("ptr", 0x1000);
+    });
+    program.alloc("device", b"/opt/libother.so", 0x2000, 2 * GIB);
+    program.save(&home.path().join("run"));
+    let (_, out, _) = kvtrace(home.path(), &["show", "run", "--format", "json"]);
+    let show: Value = serde_json::from_str(&out).unwrap();
+    let owner = |at: usize| (show["owners"][at]["module"].clone(), show["owners"][at]["peak_bytes"].clone());
+    assert_eq!(owner(0), ("/opt/libother.so".into(), (2 * GIB).into()));
+    assert_eq!(owner(1), ("/opt/libmodel.so".into(), GIB.into()));
+}

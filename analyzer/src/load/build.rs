@@ -76,6 +76,10 @@ impl Builder {
                     operation: Operation::Alloc,
                 });
             }
+            Event::Alloc(alloc) if alloc.layer == "runtime" && alloc.rc == 0 => {
+                let module = self.module(&alloc.module);
+                self.name_owner(alloc.ptr, module);
+            }
             Event::Free(free) if counted(&free.layer, free.rc) => {
                 let module = self.module(&free.module);
                 self.trace.memory.push(MemoryEvent {
@@ -182,6 +186,16 @@ impl Builder {
             total: query.total,
             view: None,
         });
+    }
+
+    /// The driver's caller is the runtime library; who called that owns the memory.
+    fn name_owner(&mut self, ptr: u64, module: ModuleIndex) {
+        let process = self.process;
+        let recent = self.trace.memory.iter_mut().rev().take(MERGE_WINDOW);
+        let inner = recent.take_while(|event| event.process == process).find(|event| event.ptr == ptr);
+        if let Some(event) = inner.filter(|event| event.operation == Operation::Alloc) {
+            event.module = module;
+        }
     }
 
     /// The inner call ends first, so it stands before the call that encloses it.
