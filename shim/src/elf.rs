@@ -108,9 +108,14 @@ impl Dynamic {
         let Some(header) = module.headers().iter().find(|header| header.p_type == PT_DYNAMIC) else { return found };
         let bias = module.bias();
         let mut at = bias.wrapping_add(header.p_vaddr as usize) as *const [i64; 2];
-        // glibc relocates these addresses in place, musl and the vDSO leave them relative.
-        let absolute =
-            |value: i64| if (value as usize) < bias { bias.wrapping_add(value as usize) } else { value as usize };
+        // glibc relocates these addresses in place, musl leaves them relative, and so does the vDSO. Which of both is not
+        // to be told by size: the vDSO of User-Mode Linux is linked at 0xffffffffff700000, above where it is mapped.
+        let range = module.range();
+        let inside = |address: &usize| (range.0..range.1).contains(address);
+        let absolute = |value: i64| {
+            let value = value as usize;
+            [value, bias.wrapping_add(value)].into_iter().find(inside).unwrap_or(0)
+        };
         loop {
             // SAFETY: PT_DYNAMIC points at an array of pairs that ends in a zero tag.
             let [tag, value] = unsafe { at.read() };
