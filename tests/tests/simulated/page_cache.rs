@@ -4,7 +4,8 @@ use kvtrace_tests::{Bench, kit, run};
 const MIB: f64 = 1_048_576.0;
 
 /// Other programs of the machine move its free memory too; a run that they disturbed is repeated.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 5;
+const FILL: f64 = 3072.0 * MIB;
 
 #[test]
 fn page_cache_moves_the_kv_cache_and_diff_says_so() {
@@ -12,8 +13,9 @@ fn page_cache_moves_the_kv_cache_and_diff_says_so() {
         let outcome = once();
         println!("attempt {attempt}: {outcome:?}");
         let Outcome { filled, moved, share, diff } = outcome;
+        let undisturbed = (filled - FILL).abs() < 200.0 * MIB;
         let as_ruled = (moved / filled - 0.9).abs() <= 0.02;
-        if as_ruled && share >= 0.98 {
+        if undisturbed && as_ruled && share >= 0.98 {
             assert!(diff.starts_with("The KV cache of B is "), "{diff}");
             assert!(diff.lines().next().unwrap().contains("of it is page cache"), "{diff}");
             return;
@@ -50,7 +52,6 @@ fn once() -> Outcome {
     assert_eq!(booked + unexplained, diff["difference_bytes"].as_i64().unwrap());
     let cache = terms.iter().find(|term| term["key"] == "page_cache").expect("a term for the page cache");
     let grown = cache["b_bytes"].as_i64().unwrap() - cache["a_bytes"].as_i64().unwrap();
-    assert!((grown as f64 - 3072.0 * MIB).abs() < 200.0 * MIB, "{grown}");
     assert_eq!(diff["simulated"], true);
     Outcome {
         filled: grown as f64,
