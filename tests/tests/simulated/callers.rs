@@ -59,6 +59,21 @@ fn a_ctypes_user_is_seen() {
     }
 }
 
+/// Rust programs look the driver's functions up under the first name that loads, and keep them in a table.
+#[test]
+fn a_cudarc_user_is_seen() {
+    let bench = Bench::new();
+    let output = run(&mut bench.traced(env!("CARGO_BIN_EXE_cudarc-user")));
+    let told = String::from_utf8(output.stdout).unwrap();
+    let trace = bench.trace();
+    let allocations = trace.events("alloc");
+    assert_eq!(modules(&allocations, "driver"), ["cudarc-user"]);
+    assert_eq!((allocations.len(), &allocations[0]["size"]), (1, &(64 << 20).into()));
+    assert_eq!(trace.calls("free", "cuMemFree")[0]["ptr"], allocations[0]["ptr"]);
+    let query = trace.calls("query", "cuMemGetInfo");
+    assert_eq!(told.trim(), format!("{} {}", query[0]["free"], query[0]["total"]));
+}
+
 /// Two plugins with a runtime of another major version each, in one process, none of it in the global scope.
 #[test]
 fn local_libraries_of_two_majors_are_seen_each_with_its_own_runtime() {
