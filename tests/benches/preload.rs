@@ -11,7 +11,9 @@ const ROUNDS: usize = 5;
 fn main() {
     let bench = Bench::new();
     let driver = bench.compile("nulldriver", "libcuda.so.1", &["-shared", "-fPIC", "-Wl,-soname,libcuda.so.1"]);
-    let program = bench.compile("cost", "cost", &[&driver.display().to_string(), "-ldl", "-Wl,-rpath,$ORIGIN"]);
+    // An old-style rpath comes before LD_LIBRARY_PATH, and so before the simulated driver.
+    let rpath = "-Wl,-rpath,$ORIGIN,--disable-new-dtags";
+    let program = bench.compile("cost", "cost", &[&driver.display().to_string(), "-ldl", rpath]);
     println!("ns                          |  without |     with |    added");
     let rows = [
         ("one logged event, median", None, "event", "median"),
