@@ -33,15 +33,19 @@ fn main() {
     // cargo passes --bench.
     let wanted = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(1024);
     let home = tempfile::tempdir_in("/var/tmp").expect("a temporary directory");
-    println!("  size of both | kvtrace diff |  peak memory | duckdb grouping");
+    println!("  size of both | kvtrace diff |  its CPU time |  peak memory | duckdb grouping");
     for size in [wanted / 4, wanted] {
         let sides = ["a", "b"].map(|side| home.path().join(format!("{side}-{size}")));
         let bytes: u64 = sides.iter().map(|side| fill(side, size * MIB / 2)).sum();
         let ours = (0..ROUNDS).map(|_| diff(&sides)).reduce(|a, b| if a.0 <= b.0 { a } else { b });
-        let (seconds, resident) = ours.expect("a round");
+        let (seconds, cpu, resident) = ours.expect("a round");
         let theirs = (0..ROUNDS).filter_map(|_| duckdb(&sides)).fold(f64::INFINITY, f64::min);
         let theirs = if theirs.is_finite() { format!("{theirs:.2} s") } else { "no module duckdb".to_owned() };
-        println!("{:>10} MiB | {seconds:>10.2} s | {:>8} MiB | {theirs:>15}", bytes / MIB, resident / MIB);
+        println!(
+            "{:>10} MiB | {seconds:>10.2} s | {cpu:>11.2} s | {:>7} MiB | {theirs:>15}",
+            bytes / MIB,
+            resident / MIB
+        );
     }
 }
 
@@ -66,8 +70,8 @@ fn fill(side: &Path, bytes: u64) -> u64 {
     written
 }
 
-/// Seconds and most resident bytes of `kvtrace diff`.
-fn diff(sides: &[PathBuf; 2]) -> (f64, u64) {
+/// Seconds, seconds on all processors, and most resident bytes of `kvtrace diff`.
+fn diff(sides: &[PathBuf; 2]) -> (f64, f64, u64) {
     let begin = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_kvtrace"))
         .arg("diff")
@@ -84,7 +88,8 @@ fn diff(sides: &[PathBuf; 2]) -> (f64, u64) {
     assert_eq!((reaped, status), (pid, 0), "kvtrace diff fails");
     let seconds = begin.elapsed().as_secs_f64();
     let _ = child.try_wait();
-    (seconds, usage.ru_maxrss as u64 * 1024)
+    let on_cpu = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    (seconds, on_cpu(usage.ru_utime) + on_cpu(usage.ru_stime), usage.ru_maxrss as u64 * 1024)
 }
 
 /// Seconds of the grouping alone, without python's start; `None` if the module is not there.

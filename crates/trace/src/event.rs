@@ -1,5 +1,6 @@
 //! The events as types. `docs/trace-format.md` has the same list in prose.
 
+use crate::quick;
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -338,6 +339,14 @@ impl<'a> Record<'a> {
     /// # Errors
     /// When it is not a JSON object, or lacks a field that its kind must have.
     pub fn parse(line: &'a [u8]) -> Result<Self, serde_json::Error> {
+        match quick::parse(line) {
+            Some((stamp, event)) => Ok(Record { stamp, event }),
+            None => Record::parse_any(line),
+        }
+    }
+
+    /// The general way, which every line can go.
+    pub(crate) fn parse_any(line: &'a [u8]) -> Result<Self, serde_json::Error> {
         fn of<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, serde_json::Error> {
             serde_json::from_slice(line)
         }

@@ -12,6 +12,8 @@ pub mod redact;
 #[cfg(feature = "std")]
 pub mod event;
 #[cfg(feature = "std")]
+mod quick;
+#[cfg(feature = "std")]
 pub mod read;
 
 /// A schema version. Readers accept their own major and any minor: fields may be added, never change their meaning.
