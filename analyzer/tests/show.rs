@@ -95,7 +95,7 @@ fn what_is_no_answer_says_why() {
     put("text", "notes.txt", b"hello");
     put("binary", "h.1.1.jsonl", b"\x7fELF\x02\x01\x01\x00\xff\xfe");
     put("zero", "h.1.1.jsonl", b"");
-    put("newer", "h.1.1.jsonl", header_text.replace("\"1.0\"", "\"2.0\"").as_bytes());
+    put("newer", "h.1.1.jsonl", header_text.replace(kvtrace_trace::SCHEMA_TEXT, "2.0").as_bytes());
     put("header-only", "h.1.1.jsonl", header_text.as_bytes());
     let mut launcher = File::new(7, 1, "launcher", "h", "", "0::/\n", &[b"/bin/x"]);
     launcher.log("hello");

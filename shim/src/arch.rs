@@ -70,7 +70,7 @@ macro_rules! wrapper_stub {
 pub(crate) use wrapper_stub;
 
 /// Exported function that first shows its first three arguments and its return address to `filter`. A non-zero answer
-/// is returned to the caller; after 0 the real function in `slot` runs as if called directly, with the caller's own
+/// is one more than what the caller gets; after 0 the real function in `slot` runs as if called directly, with the caller's own
 /// return address and all variadic arguments.
 macro_rules! filter_stub {
     ($symbol:ident, $filter:path, $slot:path) => {
@@ -100,7 +100,7 @@ macro_rules! filter_stub {
                 "jnz 2f",
                 "jmp qword ptr [rip + {slot}]",
                 "2:",
-                "mov rax, r11",
+                "lea rax, [r11 - 1]",
                 "ret",
                 filter = sym $filter,
                 slot = sym $slot,

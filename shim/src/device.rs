@@ -54,6 +54,45 @@ pub fn current() -> i32 {
     dev
 }
 
+static GET_POOL: Helper = Helper::new(b"cuDeviceGetMemPool");
+static POOL_ATTRIBUTE: Helper = Helper::new(b"cuMemPoolGetAttribute");
+static GRAPH_ATTRIBUTE: Helper = Helper::new(b"cuDeviceGetGraphMemAttribute");
+static ADDRESS_RANGE: Helper = Helper::new(b"cuMemGetAddressRange_v2");
+
+/// The pool that `cuMemAllocAsync` takes from on `dev`, 0 if there is none.
+pub fn current_pool(dev: i32) -> u64 {
+    let mut pool = 0;
+    let Some(at) = GET_POOL.get() else { return 0 };
+    // SAFETY: cuDeviceGetMemPool(CUmemoryPool*, CUdevice) of the loaded driver.
+    let function: extern "C" fn(*mut u64, i32) -> i32 = unsafe { core::mem::transmute(at) };
+    if function(&mut pool, dev) == 0 { pool } else { 0 }
+}
+
+/// An attribute of a pool that is a number of bytes.
+pub fn of_pool(pool: u64, attribute: i32) -> Option<u64> {
+    let mut value = 0;
+    // SAFETY: cuMemPoolGetAttribute(CUmemoryPool, CUmemPool_attribute, void*); these attributes are 64-bit.
+    let function: extern "C" fn(u64, i32, *mut u64) -> i32 = unsafe { core::mem::transmute(POOL_ATTRIBUTE.get()?) };
+    (function(pool, attribute, &mut value) == 0).then_some(value)
+}
+
+/// A number of bytes that `dev` holds for graphs.
+pub fn of_graphs(dev: i32, attribute: i32) -> Option<u64> {
+    let mut value = 0;
+    // SAFETY: cuDeviceGetGraphMemAttribute(CUdevice, CUgraphMem_attribute, void*); these attributes are 64-bit.
+    let function: extern "C" fn(i32, i32, *mut u64) -> i32 = unsafe { core::mem::transmute(GRAPH_ATTRIBUTE.get()?) };
+    (function(dev, attribute, &mut value) == 0).then_some(value)
+}
+
+/// Bytes of the allocation that `at` lies in, 0 if the driver does not tell.
+pub fn range(at: u64) -> u64 {
+    let (mut base, mut size) = (0u64, 0usize);
+    let Some(function) = ADDRESS_RANGE.get().filter(|_| at != 0) else { return 0 };
+    // SAFETY: cuMemGetAddressRange(CUdeviceptr*, size_t*, CUdeviceptr) of the loaded driver.
+    let function: extern "C" fn(*mut u64, *mut usize, u64) -> i32 = unsafe { core::mem::transmute(function) };
+    if function(&mut base, &mut size, at) == 0 { size as u64 } else { 0 }
+}
+
 /// Writes the `device` event at the first use of a device.
 pub fn announce(dev: i32) {
     let Some(bit) = u32::try_from(dev).ok().and_then(|dev| 1u64.checked_shl(dev)) else { return };

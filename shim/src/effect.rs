@@ -3,7 +3,7 @@
 
 use crate::hooks::Hook;
 use crate::trace::Event;
-use crate::{arch, device, modules, sys, view};
+use crate::{arch, device, modules, pools, sys, view};
 use kvtrace_trace::line::Line;
 use kvtrace_trace::record;
 
@@ -83,10 +83,21 @@ pub unsafe fn out<T: Copy>(at: *const T) -> Option<T> {
 /// The program asked for memory figures. The outermost question of a chain gets a view of the machine.
 pub fn query(call: &Call, rc: i64, on_device: bool, free: Option<u64>, total: Option<u64>) {
     let dev = if on_device { device::current() } else { -1 };
+    if on_device {
+        pools::tell(dev);
+    }
+    let number = query_on(call, rc, dev, free, total);
+    if call.depth == 0 && number != 0 {
+        view::write(number);
+    }
+}
+
+/// As [`query`], about a device that the program names, and without a view. Returns the event's number.
+pub fn query_on(call: &Call, rc: i64, dev: i32, free: Option<u64>, total: Option<u64>) -> u64 {
     if rc == 0 {
         device::announce(dev);
     }
-    let number = call.write("query", rc, |line| {
+    call.write("query", rc, |line| {
         line.i64("dev", dev.into());
         if let Some(free) = free {
             line.u64("free", free);
@@ -94,17 +105,74 @@ pub fn query(call: &Call, rc: i64, on_device: bool, free: Option<u64>, total: Op
         if let Some(total) = total {
             line.u64("total", total);
         }
-    });
-    if call.depth == 0 && number != 0 {
-        view::write(number);
-    }
+    })
 }
 
 /// Memory was taken, or was not: `ptr` is 0 then.
 pub fn alloc(call: &Call, rc: i64, kind: &'static str, size: u64, ptr: u64) {
-    let dev = device::current();
+    alloc_on(call, rc, kind, device::current(), size, ptr);
+}
+
+/// As [`alloc`], on a device that the program names.
+pub fn alloc_on(call: &Call, rc: i64, kind: &'static str, dev: i32, size: u64, ptr: u64) {
     call.write("alloc", rc, |line| {
         line.text("kind", kind.as_bytes()).i64("dev", dev.into()).u64("size", size).hex("ptr", ptr);
+    });
+}
+
+/// Stream-ordered memory was taken, from a pool or from the device's current one (0).
+pub fn pool_alloc(call: &Call, rc: i64, pool: u64, size: u64, ptr: u64) {
+    let dev = device::current();
+    alloc_on(call, rc, "async", dev, size, ptr);
+    if rc == 0 {
+        pools::watch(pool, dev);
+        pools::tell(dev);
+    }
+}
+
+/// A pool was made or changed.
+pub fn pool_call(call: &Call, rc: i64, pool: u64, size: u64) {
+    note(call, rc, pool, size);
+    if rc == 0 {
+        pools::watch(pool, -1);
+        pools::tell(device::current());
+    }
+}
+
+/// A pool was destroyed.
+pub fn pool_gone(call: &Call, rc: i64, pool: u64) {
+    note(call, rc, pool, 0);
+    if rc == 0 {
+        pools::forget(pool);
+    }
+}
+
+/// A graph was given memory of its own, or may have been.
+pub fn graph_memory(call: &Call, rc: i64, ptr: u64, size: u64) {
+    note(call, rc, ptr, size);
+    if rc == 0 {
+        pools::watch_graphs(device::current());
+    }
+}
+
+/// A call about memory that takes and gives back none that could be counted.
+pub fn note(call: &Call, rc: i64, ptr: u64, size: u64) {
+    call.write("call", rc, |line| {
+        line.hex("ptr", ptr).u64("size", size);
+    });
+}
+
+/// A handle of physical memory got another holder.
+pub fn retain(call: &Call, rc: i64, handle: u64, address: u64) {
+    call.write("retain", rc, |line| {
+        line.hex("ptr", handle).hex("address", address);
+    });
+}
+
+/// Managed memory was asked to move to a device, or to the host (-1).
+pub fn prefetch(call: &Call, rc: i64, ptr: u64, size: u64, dev: i32) {
+    call.write("prefetch", rc, |line| {
+        line.hex("ptr", ptr).u64("size", size).i64("dev", dev.into());
     });
 }
 

@@ -23,6 +23,7 @@ mod elf;
 mod header;
 mod hooks;
 mod modules;
+mod pools;
 mod process;
 mod resolve;
 mod sys;

@@ -2,7 +2,7 @@
 //! state lives in a page that the kernel zeroes in every fork child, and shares with a vfork child, which borrows its
 //! parent's memory and, for as long, its trace.
 
-use crate::{arch, sys};
+use crate::{arch, pools, sys};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// State of one process. All zero at its beginning.
@@ -28,6 +28,14 @@ pub struct Process {
     pub modules: [AtomicU64; 4],
     /// One bit per GPU: its `device` event is written.
     pub devices: AtomicU64,
+    /// Handles of the pools that are watched, and what they held when they were last written: see `pools`.
+    pub pools: [AtomicU64; pools::MOST],
+    /// See `pools`.
+    pub pool_reserved: [AtomicU64; pools::MOST],
+    /// One bit per GPU: graphs may hold memory there.
+    pub graphs: AtomicU64,
+    /// What graphs held when it was last written.
+    pub graph_reserved: AtomicU64,
     /// How many programs this process was before, by exec, as far as they left a trace.
     pub image: AtomicU32,
     /// Where the memory controller was found, plus 1: see `view`.
@@ -48,6 +56,10 @@ static FIRST: Process = Process {
     dropped: AtomicU64::new(0),
     modules: [const { AtomicU64::new(0) }; 4],
     devices: AtomicU64::new(0),
+    pools: [const { AtomicU64::new(0) }; pools::MOST],
+    pool_reserved: [const { AtomicU64::new(0) }; pools::MOST],
+    graphs: AtomicU64::new(0),
+    graph_reserved: AtomicU64::new(0),
     image: AtomicU32::new(0),
     cgroup_kind: AtomicU32::new(0),
 };
@@ -124,7 +136,12 @@ fn wipe(process: &Process) {
     process.events.store(0, Ordering::Relaxed);
     process.dropped.store(0, Ordering::Relaxed);
     process.devices.store(0, Ordering::Relaxed);
+    process.graphs.store(0, Ordering::Relaxed);
+    process.graph_reserved.store(0, Ordering::Relaxed);
     process.cgroup_kind.store(0, Ordering::Relaxed);
+    for word in process.pools.iter().chain(&process.pool_reserved) {
+        word.store(0, Ordering::Relaxed);
+    }
     for bits in &process.modules {
         bits.store(0, Ordering::Relaxed);
     }

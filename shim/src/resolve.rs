@@ -3,23 +3,41 @@
 
 use crate::effect::Call;
 use crate::elf;
-use crate::hooks::{self, Hook, Layer, seen};
+use crate::hooks::{self, Layer, seen};
 use crate::modules;
 use crate::text::base_name;
 use crate::trace::Event;
 use core::ffi::{CStr, c_char};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// The newest CUDA version whose ABIs the hook table knows. A request for a later one may mean an ABI that it does
-/// not know, and passes untouched.
-const NEWEST_KNOWN: i32 = 13050;
-const PER_THREAD_DEFAULT_STREAM: u64 = 2;
 const RTLD_DEFAULT: usize = 0;
 const RTLD_NEXT: usize = usize::MAX;
 
+/// One bit per hash of a name in the table: most names that a program looks up are none of ours.
+static NAMES: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+
 /// Finds the functions behind the stubs.
 pub fn prepare() {
+    for hook in hooks::all() {
+        let (word, bit) = place(hook.symbol.as_bytes());
+        if let Some(word) = NAMES.get(word) {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
     seen::prepare();
+}
+
+/// Where the name's bit lies: FNV-1a, folded to the table's 4096 bits.
+fn place(name: &[u8]) -> (usize, u64) {
+    let hash = name.iter().fold(0x811c_9dc5u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    let folded = hash ^ (hash >> 12) ^ (hash >> 24);
+    (((folded >> 6) & 63) as usize, 1 << (folded & 63))
+}
+
+/// Whether the name may be one of the table's.
+fn may_be_ours(name: &[u8]) -> bool {
+    let (word, bit) = place(name);
+    NAMES.get(word).is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0)
 }
 
 /// Address of `symbol` in a loaded library that `is_library` knows by its file name or by its own name.
@@ -30,31 +48,55 @@ pub fn in_library(is_library: impl Fn(&[u8]) -> bool, symbol: &[u8]) -> Option<u
     })
 }
 
-/// Answers a `dlsym`: the wrapper's address, or 0 to let the real function answer.
+/// What a lookup is answered with.
+pub enum Answer {
+    /// The real function shall answer the caller itself.
+    HandOn,
+    /// This address; 0 for a name that is not there.
+    Address(usize),
+}
+
+/// Answers a `dlsym`.
 pub fn by_name(
     handle: usize,
     name: *const c_char,
     return_address: usize,
     real: impl FnOnce(usize, *const c_char) -> usize,
-) -> usize {
-    if name.is_null() || handle == RTLD_DEFAULT || handle == RTLD_NEXT {
-        return 0;
+) -> Answer {
+    if name.is_null() || handle == RTLD_NEXT {
+        return Answer::HandOn;
     }
     // SAFETY: the program passes a C string.
     let bytes = unsafe { CStr::from_ptr(name) }.to_bytes();
-    if !bytes.starts_with(b"cu") {
-        return 0;
+    if !may_be_ours(bytes) {
+        return Answer::HandOn;
     }
     let mut rows = hooks::all().filter(|hook| hook.symbol.as_bytes() == bytes);
-    if rows.clone().next().is_none() || crate::config::get().is_none() || modules::is_never_substituted(return_address)
-    {
-        return 0;
+    if rows.clone().next().is_none() {
+        return Answer::HandOn;
+    }
+    let excluded = modules::is_never_substituted(return_address);
+    if handle == RTLD_DEFAULT {
+        // The plain lookup would find this library, whether or not one is there that has the function.
+        return match rows.find_map(|hook| in_library(|name| hook.layer.is_library(name), bytes)) {
+            Some(provider) if excluded => Answer::Address(provider),
+            Some(_) => Answer::HandOn,
+            None => Answer::Address(real(RTLD_NEXT, name)),
+        };
+    }
+    if excluded || crate::config::get().is_none() {
+        return Answer::HandOn;
     }
     let found = real(handle, name);
     // Not another preload's function, nor ours: only the library's own is replaced.
-    let Some(hook) = (found != 0).then(|| rows.find(|hook| belongs(found, hook.layer))).flatten() else { return 0 };
-    hook.learn(found);
-    hook.stub as usize
+    let own = rows.find(|hook| belongs(found, hook.layer));
+    match own {
+        Some(hook) => {
+            hook.learn(found);
+            Answer::Address(hook.stub as usize)
+        }
+        None => Answer::Address(found),
+    }
 }
 
 /// Whether the address lies in the layer's library.
@@ -66,7 +108,7 @@ fn belongs(address: usize, layer: Layer) -> bool {
 }
 
 /// After a `cuGetProcAddress`: puts the wrapper of the same name, ABI and stream kind in place of what was found.
-pub fn looked_up(call: &Call, rc: i32, name: *const c_char, function: *mut usize, version: i32, flags: u64) {
+pub fn looked_up(call: &Call, rc: i32, name: *const c_char, function: *mut usize) {
     // The first question of every runtime is for the empty name, as a probe.
     if rc != 0 || name.is_null() || function.is_null() {
         return;
@@ -76,41 +118,28 @@ pub fn looked_up(call: &Call, rc: i32, name: *const c_char, function: *mut usize
     if found == 0 || crate::config::get().is_none() || modules::is_never_substituted(call.return_address()) {
         return;
     }
-    let Some(hook) = with_abi(bytes, version, flags & PER_THREAD_DEFAULT_STREAM != 0) else { return };
-    if version > NEWEST_KNOWN {
-        tell_newer_once();
+    // The driver hands out the functions that it exports, so the address says which of a name's ABIs it is.
+    let mut rows = hooks::driver::TABLES.iter().flat_map(|table| table.iter());
+    let named = rows.clone().any(|hook| hook.name.as_bytes() == bytes);
+    let Some(hook) = rows.find(|hook| named && hook.real() == Some(found)) else {
+        if named {
+            tell_unknown_once();
+        }
         return;
-    }
-    hook.learn(found);
+    };
     // SAFETY: written by the real function a moment ago, into memory that the program gave for it.
     unsafe { function.write_unaligned(hook.stub as usize) };
 }
 
-fn with_abi(name: &[u8], version: i32, per_thread: bool) -> Option<&'static Hook> {
-    let version = u32::try_from(version).ok()?;
-    let fits =
-        |hook: &&&'static Hook| hook.name.as_bytes() == name && (hook.versions.0..hook.versions.1).contains(&version);
-    let rows = hooks::driver::TABLE;
-    // Functions without a stream have one variant for both kinds of default stream.
-    rows.iter()
-        .filter(fits)
-        .find(|hook| hook.per_thread == per_thread)
-        .or_else(|| {
-            let has_variant = rows.iter().any(|hook| hook.name.as_bytes() == name && hook.per_thread);
-            if has_variant { None } else { rows.iter().find(fits) }
-        })
-        .copied()
-}
-
 #[cold]
-fn tell_newer_once() {
+fn tell_unknown_once() {
     static TOLD: AtomicBool = AtomicBool::new(false);
     if TOLD.swap(true, Ordering::Relaxed) {
         return;
     }
     if let Some(mut event) = Event::begin("warning", crate::sys::clock(libc::CLOCK_MONOTONIC)) {
         event.write(|line| {
-            line.text("text", b"a CUDA newer than 13.5 asks for functions that this version does not know: not traced");
+            line.text("text", b"the driver has a newer form of a memory function than this version knows: not traced");
         });
     }
 }

@@ -65,16 +65,10 @@ impl Builder {
             Event::View(view) => self.view(stamp, view),
             Event::Alloc(alloc) if counted(&alloc.layer, alloc.rc) => {
                 let module = self.module(&alloc.module);
-                self.trace.memory.push(MemoryEvent {
-                    at: stamp.t.saturating_add(alloc.dur),
-                    n: stamp.n,
-                    ptr: alloc.ptr,
-                    size: alloc.size,
-                    process: self.process,
-                    module,
-                    kind: MemoryKind::of(&alloc.kind),
-                    operation: Operation::Alloc,
-                });
+                let end = stamp.t.saturating_add(alloc.dur);
+                let kind = MemoryKind::of(&alloc.kind);
+                let event = self.memory(stamp, end, Operation::Alloc, kind, alloc.ptr);
+                self.trace.memory.push(MemoryEvent { size: alloc.size, module, ..event });
             }
             Event::Alloc(alloc) if alloc.layer == "runtime" && alloc.rc == 0 => {
                 let module = self.module(&alloc.module);
@@ -82,16 +76,26 @@ impl Builder {
             }
             Event::Free(free) if counted(&free.layer, free.rc) => {
                 let module = self.module(&free.module);
-                self.trace.memory.push(MemoryEvent {
-                    at: stamp.t,
-                    n: stamp.n,
-                    ptr: free.ptr,
-                    size: 0,
-                    process: self.process,
-                    module,
-                    kind: MemoryKind::of(&free.kind),
-                    operation: Operation::Free,
-                });
+                let event = self.memory(stamp, stamp.t, Operation::Free, MemoryKind::of(&free.kind), free.ptr);
+                self.trace.memory.push(MemoryEvent { module, ..event });
+            }
+            Event::Map(map) if counted(&map.layer, map.rc) => {
+                let end = stamp.t.saturating_add(map.dur);
+                let event = self.memory(stamp, end, Operation::Map, MemoryKind::Vmm, map.ptr);
+                self.trace.memory.push(MemoryEvent { size: map.size, handle: map.handle, ..event });
+            }
+            Event::Unmap(map) if counted(&map.layer, map.rc) => {
+                let event = self.memory(stamp, stamp.t, Operation::Unmap, MemoryKind::Vmm, map.ptr);
+                self.trace.memory.push(MemoryEvent { size: map.size, ..event });
+            }
+            Event::Retain(retain) if counted(&retain.layer, retain.rc) => {
+                let end = stamp.t.saturating_add(retain.dur);
+                let event = self.memory(stamp, end, Operation::Retain, MemoryKind::Vmm, retain.ptr);
+                self.trace.memory.push(MemoryEvent { handle: retain.address, ..event });
+            }
+            Event::Pool(pool) => {
+                let event = self.memory(stamp, stamp.t, Operation::Pool, MemoryKind::Reserve, pool.pool);
+                self.trace.memory.push(MemoryEvent { size: pool.reserved, handle: pool.dev as u64, ..event });
             }
             Event::File(file) => self.read(stamp, file),
             Event::Log(log) => {
@@ -124,7 +128,7 @@ impl Builder {
 
     /// Puts everything into time order.
     pub fn finish(mut self) -> Trace {
-        self.trace.memory.sort_by_key(|event| (event.at, event.operation == Operation::Alloc, event.process, event.n));
+        self.trace.memory.sort_by_key(|event| (event.at, event.operation, event.process, event.n));
         self.trace.queries.sort_by_key(|query| (query.begin, query.process, query.n));
         self.trace.logs.sort_by_key(|line| (line.at, line.process, line.n));
         self.trace.reads.sort_by_key(|read| (read.at, read.process, read.n));
@@ -186,6 +190,10 @@ impl Builder {
             total: query.total,
             view: None,
         });
+    }
+
+    fn memory(&self, stamp: Stamp, at: u64, operation: Operation, kind: MemoryKind, ptr: u64) -> MemoryEvent {
+        MemoryEvent { at, n: stamp.n, ptr, size: 0, handle: 0, process: self.process, module: 0, kind, operation }
     }
 
     /// The driver's caller is the runtime library; who called that owns the memory.

@@ -124,40 +124,58 @@ pub enum MemoryKind {
     Device,
     Async,
     Vmm,
+    Array,
+    VmmHost,
     Managed,
     Host,
+    Registered,
+    Foreign,
     Other,
+    /// What the driver holds for stream-ordered memory and for graphs beyond what is allocated. In no event: the
+    /// difference of two figures.
+    Reserve,
 }
 
 impl MemoryKind {
-    pub const ALL: [MemoryKind; 6] = [
-        MemoryKind::Device,
-        MemoryKind::Async,
-        MemoryKind::Vmm,
-        MemoryKind::Managed,
-        MemoryKind::Host,
-        MemoryKind::Other,
+    const NAMES: [(MemoryKind, &str); 11] = [
+        (MemoryKind::Device, "device"),
+        (MemoryKind::Async, "async"),
+        (MemoryKind::Vmm, "vmm"),
+        (MemoryKind::Array, "array"),
+        (MemoryKind::VmmHost, "vmm-host"),
+        (MemoryKind::Managed, "managed"),
+        (MemoryKind::Host, "host"),
+        (MemoryKind::Registered, "registered"),
+        (MemoryKind::Foreign, "foreign"),
+        (MemoryKind::Other, "other"),
+        (MemoryKind::Reserve, "pool reserve"),
     ];
 
     pub fn of(name: &str) -> Self {
-        Self::ALL.into_iter().find(|kind| kind.name() == name).unwrap_or(MemoryKind::Other)
+        Self::NAMES.iter().find(|(_, other)| *other == name).map_or(MemoryKind::Other, |(kind, _)| *kind)
     }
 
     pub fn name(self) -> &'static str {
-        ["device", "async", "vmm", "managed", "host", "other"][self as usize]
+        Self::NAMES[self as usize].1
     }
 
     /// Whether the bytes come out of the device's memory. Pinned host memory does not, even where CPU and GPU share
-    /// one: the kernel's own counters hold it.
+    /// one: the kernel's own counters hold it. Managed memory is nowhere before it is touched, and may be anywhere then.
     pub fn on_device(self) -> bool {
-        !matches!(self, MemoryKind::Host | MemoryKind::Other)
+        use MemoryKind::{Array, Async, Device, Reserve, Vmm};
+        matches!(self, Device | Async | Vmm | Array | Reserve)
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Ends before it begins, where both are at one time: see `Builder::finish`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
-    Alloc,
     Free,
+    Unmap,
+    Alloc,
+    Retain,
+    Map,
+    Pool,
 }
 
 /// A driver call that succeeded. Kept small: a trace has millions.
@@ -169,6 +187,8 @@ pub struct MemoryEvent {
     pub ptr: u64,
     /// Bytes; 0 for a free.
     pub size: u64,
+    /// Of a mapping, the handle; of a retained handle, the address asked with; of a pool, the device.
+    pub handle: u64,
     pub process: ProcessIndex,
     pub module: ModuleIndex,
     pub kind: MemoryKind,

@@ -48,6 +48,14 @@ pub enum Event<'a> {
     Map(Map<'a>),
     /// A mapping was removed.
     Unmap(Map<'a>),
+    /// A handle of physical memory got another holder.
+    Retain(Retain<'a>),
+    /// Managed memory was asked to move.
+    Prefetch(Prefetch<'a>),
+    /// What the driver holds for stream-ordered memory or for graphs has changed.
+    Pool(Pool),
+    /// A call about memory that takes and gives back none that could be counted.
+    Call(Noted<'a>),
     /// A memory file was opened.
     File(File<'a>),
     /// A line of the program's own output.
@@ -230,7 +238,7 @@ calls! {
     }
     /// Memory was taken.
     Alloc {
-        /// `device`, `async`, `vmm`, `managed` or `host`.
+        /// `device`, `async`, `vmm`, `vmm-host`, `array`, `managed`, `host`, `registered` or `foreign`.
         #[serde(borrow)] kind: Cow<'a, str>,
         /// CUDA ordinal, -1 if it was not to be found out.
         dev: i32,
@@ -255,6 +263,29 @@ calls! {
         /// The handle that was mapped.
         #[serde(default, deserialize_with = "hex")] handle: u64,
     }
+    /// A handle of physical memory got another holder.
+    Retain {
+        /// The handle.
+        #[serde(deserialize_with = "hex")] ptr: u64,
+        /// An address that it is mapped at.
+        #[serde(deserialize_with = "hex")] address: u64,
+    }
+    /// Managed memory was asked to move.
+    Prefetch {
+        /// Begin of the range.
+        #[serde(deserialize_with = "hex")] ptr: u64,
+        /// Length, bytes.
+        size: u64,
+        /// Where to: CUDA ordinal, -1 for the host.
+        dev: i32,
+    }
+    /// A call about memory that takes and gives back none that could be counted.
+    Noted {
+        /// Address or handle that it is about, 0 if none.
+        #[serde(deserialize_with = "hex")] ptr: u64,
+        /// Bytes that it is about, 0 if none.
+        size: u64,
+    }
     /// A memory file was opened.
     File {
         /// Path as given.
@@ -267,6 +298,20 @@ calls! {
         /// Its pid.
         child: u32,
     }
+}
+
+/// What the driver holds for stream-ordered memory or for graphs has changed.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Pool {
+    /// Handle, 0 for the memory that a device holds for graphs.
+    #[serde(deserialize_with = "hex")]
+    pub pool: u64,
+    /// CUDA ordinal, -1 for a pool that is gone.
+    pub dev: i32,
+    /// Bytes taken from the device.
+    pub reserved: u64,
+    /// Bytes of them that are allocated.
+    pub used: u64,
 }
 
 /// A process that `kvtrace run` started has ended.
@@ -364,6 +409,10 @@ impl<'a> Record<'a> {
             "free" => Event::Free(of(line)?),
             "map" => Event::Map(of(line)?),
             "unmap" => Event::Unmap(of(line)?),
+            "retain" => Event::Retain(of(line)?),
+            "prefetch" => Event::Prefetch(of(line)?),
+            "pool" => Event::Pool(of(line)?),
+            "call" => Event::Call(of(line)?),
             "file" => Event::File(of(line)?),
             "log" => Event::Log(of(line)?),
             "fork" => Event::Fork(of(line)?),

@@ -1,4 +1,4 @@
-//! The kvtrace trace format, schema 1.0: the only bridge between the preload and the analyzer.
+//! The kvtrace trace format, schema 1.1: the only bridge between the preload and the analyzer.
 //!
 //! A trace is a directory of JSON-lines files, one per process. [`line`] writes lines without std, heap or panic;
 //! [`record`] knows which fields each event carries, [`redact`] what must not stand in them; [`event`] and [`read`] (feature `std`) bring them back as types.
@@ -29,10 +29,11 @@ pub struct Schema {
 ///
 /// * 1.0: process, module, device, query, view, alloc, free, map, unmap, file, log, fork, exec, exit, patch, dropped,
 ///   warning.
-pub const SCHEMA: Schema = Schema { major: 1, minor: 0 };
+/// * 1.1: call, retain, prefetch, pool; the kinds array, vmm-host, registered and foreign of alloc and free.
+pub const SCHEMA: Schema = Schema { major: 1, minor: 1 };
 
 /// [`SCHEMA`] as it stands in a process header.
-pub const SCHEMA_TEXT: &str = "1.0";
+pub const SCHEMA_TEXT: &str = "1.1";
 
 /// Longest line in bytes, its newline included. A line that would be longer loses whole fields, and says so.
 pub const MAX_LINE: usize = 4096;

@@ -178,7 +178,7 @@ mod tests {
         }
         .write(&mut line, &record::Stamp { n: 1, t: 5, pid: 2, tid: 3 });
         let text = String::from_utf8(line.finish().to_vec()).unwrap();
-        text.replace("\"schema\":\"1.0\"", &format!("\"schema\":\"{schema}\""))
+        text.replace(&format!("\"schema\":\"{}\"", crate::SCHEMA_TEXT), &format!("\"schema\":\"{schema}\""))
     }
 
     fn read(bytes: &[u8]) -> (usize, Vec<String>, bool) {

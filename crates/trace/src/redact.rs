@@ -1,9 +1,11 @@
 //! Which arguments and variables may stand in a header. Secrets are blanked before anything reaches a file.
 
 /// Variables that steer memory or tell ranks and containers apart; a trailing `*` stands for any rest.
-const VARIABLES: [&[u8]; 25] = [
+const VARIABLES: [&[u8]; 26] = [
     b"CUDA_*",
-    b"NVIDIA_*",
+    // Not all of NVIDIA_*: what an image requires is a text of kilobytes.
+    b"NVIDIA_VISIBLE_DEVICES",
+    b"NVIDIA_DRIVER_CAPABILITIES",
     b"PYTORCH_*",
     b"TORCH_*",
     b"TRTLLM_*",
@@ -75,6 +77,7 @@ mod tests {
         );
         assert_eq!(variable(b"VLLM_API_KEY=x"), Some((b"VLLM_API_KEY".as_slice(), BLANK)));
         assert_eq!(variable(b"HOME=/x"), None);
+        assert_eq!(variable(b"NVIDIA_REQUIRE_CUDA=cuda>=13.0"), None);
         assert_eq!(variable(b"RANKS=1"), None);
         assert_eq!(variable(b"broken"), None);
     }

@@ -1,7 +1,7 @@
 //! libc's own memory figures, and `fork`. glibc's `get_avphys_pages` does not go through the `sysinfo` that
 //! programs can call, so each has a row; `sysconf`, which is mostly about other things, stands in `seen`.
 
-use super::{Layer, hooks};
+use super::{Hook, Layer, hooks};
 use crate::effect::{self, query};
 use core::ffi::{c_int, c_long};
 
@@ -28,6 +28,9 @@ mod pages {
         get_phys_pages as "get_phys_pages" 0..0 () -> -1 |call, rc| query(&call, 0, false, None, in_bytes(rc));
     }
 }
+
+/// The rows. They are linked, not looked up.
+pub static TABLES: [&[&Hook]; 2] = [info::TABLE, pages::TABLE];
 
 /// Pages to bytes; `None` for libc's -1.
 pub fn bytes(pages: c_long) -> Option<u64> {

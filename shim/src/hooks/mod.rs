@@ -3,6 +3,7 @@
 
 pub mod driver;
 pub mod host;
+mod list;
 pub mod runtime;
 pub mod seen;
 
@@ -44,6 +45,47 @@ impl Layer {
     }
 }
 
+/// What a hooked call does to memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    Asks,
+    Takes,
+    GivesBack,
+    Maps,
+    Unmaps,
+    Retains,
+    Moves,
+    Pool,
+    Graph,
+    Noted,
+    LooksUp,
+    Opens,
+    Forks,
+    Execs,
+}
+
+impl Effect {
+    /// As the documentation words it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Effect::Asks => "asks",
+            Effect::Takes => "takes",
+            Effect::GivesBack => "gives back",
+            Effect::Maps => "maps",
+            Effect::Unmaps => "unmaps",
+            Effect::Retains => "retains",
+            Effect::Moves => "moves",
+            Effect::Pool => "changes a pool",
+            Effect::Graph => "may take for a graph",
+            Effect::Noted => "noted",
+            Effect::LooksUp => "looks up",
+            Effect::Opens => "opens",
+            Effect::Forks => "forks",
+            Effect::Execs => "becomes",
+        }
+    }
+}
+
 /// One hooked function in one of its ABIs.
 pub struct Hook {
     /// The name that the library exports.
@@ -56,6 +98,8 @@ pub struct Hook {
     pub versions: (u32, u32),
     /// Whether it is the per-thread-default-stream variant.
     pub per_thread: bool,
+    /// What it does to memory.
+    pub effect: Effect,
     /// The exported stub.
     pub stub: unsafe extern "C" fn(),
     /// The real function, 0 until it was found.
@@ -90,7 +134,8 @@ impl Hook {
 
 /// Every row that programs may look up by name.
 pub fn all() -> impl Iterator<Item = &'static Hook> + Clone {
-    driver::TABLE.iter().chain(runtime::v11::TABLE).chain(runtime::v12::TABLE).chain(runtime::v13::TABLE).copied()
+    let driver = driver::TABLES.iter().flat_map(|table| table.iter());
+    driver.chain(runtime::v11::TABLE).chain(runtime::v12::TABLE).chain(runtime::v13::TABLE).copied()
 }
 
 /// `name as "base" since..until (arguments) -> failure |call, rc| effect;`
@@ -112,6 +157,7 @@ macro_rules! hooks {
                     layer: $layer,
                     versions: ($since, $until),
                     per_thread: $crate::hooks::is_per_thread!($($variant)?),
+                    effect: const { $crate::hooks::effect_of(stringify!($effect)) },
                     stub: super::$symbol,
                     real: core::sync::atomic::AtomicUsize::new(0),
                 };
@@ -140,6 +186,7 @@ macro_rules! hooks {
     };
 }
 pub(crate) use hooks;
+pub(crate) use list::effect as effect_of;
 
 macro_rules! is_per_thread {
     () => {

@@ -2,9 +2,10 @@
 //! handed on untouched, and the real function returns to the caller itself.
 
 use crate::effect::{Call, query};
-use crate::hooks::{Hook, Layer};
+use crate::hooks::{Effect, Hook, Layer};
+use crate::resolve::{self, Answer};
 use crate::trace::Event;
-use crate::{arch, elf, process, resolve, sys, view};
+use crate::{arch, elf, process, sys, view};
 use core::ffi::{CStr, c_char, c_int, c_long};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,11 +17,14 @@ const LOWEST_POINTER: usize = 65536;
 
 /// The real functions. The stubs jump through them, so a slot is filled before its first use.
 macro_rules! seen {
-    ($($symbol:ident $slot:ident $filter:path;)*) => {
+    ($($symbol:ident $slot:ident $filter:path => $effect:ident;)*) => {
         $(
             static $slot: AtomicUsize = AtomicUsize::new(0);
             arch::filter_stub!($symbol, $filter, $slot);
         )*
+        /// Their names, and what the calls that are ours do.
+        pub static NAMES: &[(&str, Effect)] = &[$((stringify!($symbol), Effect::$effect)),*];
+
         /// Finds what stands behind the stubs.
         pub fn prepare() {
             $(find(&$slot, stringify!($symbol).as_bytes());)*
@@ -37,6 +41,7 @@ macro_rules! row {
             layer: Layer::Libc,
             versions: (0, 0),
             per_thread: false,
+            effect: Effect::Asks,
             stub: $stub,
             real: AtomicUsize::new(0),
         };
@@ -45,25 +50,25 @@ macro_rules! row {
 }
 
 seen! {
-    open OPEN opens;
-    open64 OPEN64 opens;
-    __open_2 OPEN_2 opens;
-    __open64_2 OPEN64_2 opens;
-    openat OPENAT opens_at;
-    openat64 OPENAT64 opens_at;
-    __openat_2 OPENAT_2 opens_at;
-    __openat64_2 OPENAT64_2 opens_at;
-    fopen FOPEN opens;
-    fopen64 FOPEN64 opens;
-    freopen FREOPEN opens;
-    freopen64 FREOPEN64 opens;
-    execve EXECVE executes;
-    execv EXECV executes;
-    execvp EXECVP executes;
-    execvpe EXECVPE executes;
-    sysconf SYSCONF configures;
-    dlsym DLSYM looks_up;
-    dlvsym DLVSYM looks_up_version;
+    open OPEN opens => Opens;
+    open64 OPEN64 opens => Opens;
+    __open_2 OPEN_2 opens => Opens;
+    __open64_2 OPEN64_2 opens => Opens;
+    openat OPENAT opens_at => Opens;
+    openat64 OPENAT64 opens_at => Opens;
+    __openat_2 OPENAT_2 opens_at => Opens;
+    __openat64_2 OPENAT64_2 opens_at => Opens;
+    fopen FOPEN opens => Opens;
+    fopen64 FOPEN64 opens => Opens;
+    freopen FREOPEN opens => Opens;
+    freopen64 FREOPEN64 opens => Opens;
+    execve EXECVE executes => Execs;
+    execv EXECV executes => Execs;
+    execvp EXECVP executes => Execs;
+    execvpe EXECVPE executes => Execs;
+    sysconf SYSCONF configures => Asks;
+    dlsym DLSYM looks_up => LooksUp;
+    dlvsym DLVSYM looks_up_version => LooksUp;
 }
 
 /// Where a libc lacks the function (musl has no `__open_2`, and nobody there calls it).
@@ -80,7 +85,7 @@ fn find(slot: &AtomicUsize, symbol: &[u8]) {
 /// A library that the loader initialises before this one may call a stub before the constructor ran.
 fn ready() {
     if DLVSYM.load(Ordering::Acquire) == 0 {
-        prepare();
+        resolve::prepare();
     }
 }
 
@@ -128,15 +133,16 @@ unsafe extern "C" fn configures(name: usize, _: usize, _: usize, return_address:
         libc::_SC_AVPHYS_PAGES => query(&call, 0, false, bytes, None),
         _ => query(&call, 0, false, None, bytes),
     }
-    pages as usize
+    // Of the answers only -1 cannot be given this way: the real function then gives it once more.
+    pages.wrapping_add(1) as usize
 }
 
 unsafe extern "C" fn looks_up(handle: usize, name: *const c_char, _: usize, return_address: usize) -> usize {
     ready();
-    resolve::by_name(handle, name, return_address, |handle, name| {
+    answer(resolve::by_name(handle, name, return_address, |handle, name| {
         // SAFETY: the slot holds the real dlsym, and the arguments are the program's.
         unsafe { core::mem::transmute::<usize, DlSym>(DLSYM.load(Ordering::Acquire))(handle, name) }
-    })
+    }))
 }
 
 unsafe extern "C" fn looks_up_version(
@@ -146,10 +152,18 @@ unsafe extern "C" fn looks_up_version(
     return_address: usize,
 ) -> usize {
     ready();
-    resolve::by_name(handle, name, return_address, |handle, name| {
+    answer(resolve::by_name(handle, name, return_address, |handle, name| {
         // SAFETY: the slot holds the real dlvsym, and the arguments are the program's.
         unsafe { core::mem::transmute::<usize, DlVSym>(DLVSYM.load(Ordering::Acquire))(handle, name, version) }
-    })
+    }))
+}
+
+/// As a filter gives it to its stub: 0 to hand on, else one more than the answer.
+fn answer(answer: Answer) -> usize {
+    match answer {
+        Answer::HandOn => 0,
+        Answer::Address(address) => address.wrapping_add(1),
+    }
 }
 
 type DlSym = unsafe extern "C" fn(usize, *const c_char) -> usize;

@@ -1,11 +1,13 @@
 //! Allocations and frees -> live bytes by owner over time.
 
+mod replay;
+
 use crate::failure::Failure;
 use crate::load::Trace;
-use crate::load::events::{MemoryKind, ModuleIndex, Operation, ProcessIndex};
+use crate::load::events::{MemoryKind, ModuleIndex, ProcessIndex};
 use polars::prelude::*;
+use replay::{Replay, Rows};
 use serde::Serialize;
-use std::collections::HashMap;
 
 /// One allocation from its success to its free.
 #[derive(Debug, Clone, Copy)]
@@ -50,69 +52,12 @@ pub struct Ledger {
     pub unmatched_frees: u64,
 }
 
-/// The columns of the frame, one row per allocation.
-#[derive(Default)]
-struct Rows {
-    owner: Vec<u32>,
-    size: Vec<u64>,
-    running: Vec<u64>,
-}
-
 /// Replays the memory events of a trace.
 ///
 /// # Errors
 /// Internal, if a frame cannot be built.
 pub fn replay(trace: &Trace) -> Result<Ledger, Failure> {
-    let mut ledger = Ledger::default();
-    let mut open: HashMap<(ProcessIndex, bool, u64), usize> = HashMap::new();
-    let mut owners: Vec<(ModuleIndex, MemoryKind, u64)> = Vec::new();
-    let mut index: HashMap<(ModuleIndex, MemoryKind), u32> = HashMap::new();
-    let mut rows = Rows::default();
-    for event in &trace.memory {
-        // A handle of physical memory and an address may be the same number.
-        let key = (event.process, event.kind == MemoryKind::Vmm, event.ptr);
-        match event.operation {
-            Operation::Alloc => {
-                let owner = *index.entry((event.module, event.kind)).or_insert_with(|| {
-                    owners.push((event.module, event.kind, 0));
-                    (owners.len() - 1) as u32
-                });
-                let running = &mut owners[owner as usize].2;
-                *running = running.saturating_add(event.size);
-                rows.owner.push(owner);
-                rows.size.push(event.size);
-                rows.running.push(*running);
-                if event.kind.on_device() {
-                    ledger.device_live = ledger.device_live.saturating_add(event.size);
-                    ledger.device_peak = ledger.device_peak.max(ledger.device_live);
-                }
-                open.insert(key, ledger.spans.len());
-                ledger.spans.push(Span {
-                    process: event.process,
-                    module: event.module,
-                    kind: event.kind,
-                    size: event.size,
-                    begin: event.at,
-                    n: event.n,
-                    end: None,
-                });
-            }
-            Operation::Free => match open.remove(&key) {
-                Some(at) => {
-                    let span = &mut ledger.spans[at];
-                    span.end = Some((event.at, event.n));
-                    let owner = index[&(span.module, span.kind)];
-                    let running = &mut owners[owner as usize].2;
-                    *running = running.saturating_sub(span.size);
-                    if span.kind.on_device() {
-                        ledger.device_live = ledger.device_live.saturating_sub(span.size);
-                    }
-                }
-                None if event.ptr == 0 => {}
-                None => ledger.unmatched_frees += 1,
-            },
-        }
-    }
+    let Replay { mut ledger, owners, rows, .. } = Replay::all(trace);
     ledger.owners = grouped(trace, &owners, rows)?;
     Ok(ledger)
 }

@@ -1,0 +1,47 @@
+use super::{Device, Handle, Layer, Location, Pointer, hooks, out};
+use crate::effect::{note, query, query_on};
+use crate::resolve;
+use core::ffi::{c_char, c_void};
+
+hooks! { Layer::Driver, i32, ();
+    cuGetProcAddress as "cuGetProcAddress" 11030..12000
+        (name: *const c_char, function: *mut usize, version: i32, flags: u64) -> 3
+        |call, rc| resolve::looked_up(&call, rc, name, function);
+    cuGetProcAddress_v2 as "cuGetProcAddress" 12000..99999
+        (name: *const c_char, function: *mut usize, version: i32, flags: u64, status: *mut i32) -> 3
+        |call, rc| resolve::looked_up(&call, rc, name, function);
+    cuGetExportTable as "cuGetExportTable" 3000..99999 (table: *mut *const c_void, id: *const c_void) -> 3
+        |call, rc| note(&call, rc.into(), 0, 0);
+
+    cuMemGetInfo as "cuMemGetInfo" 2000..3020 (free: *mut u32, total: *mut u32) -> 3
+        |call, rc| query(&call, rc.into(), true, out!(rc, free), out!(rc, total));
+    cuMemGetInfo_v2 as "cuMemGetInfo" 3020..99999 (free: *mut usize, total: *mut usize) -> 3
+        |call, rc| query(&call, rc.into(), true, out!(rc, free), out!(rc, total));
+    cuDeviceTotalMem as "cuDeviceTotalMem" 2000..3020 (total: *mut u32, dev: Device) -> 3
+        |call, rc| query_on(&call, rc.into(), dev, None, out!(rc, total));
+    cuDeviceTotalMem_v2 as "cuDeviceTotalMem" 3020..99999 (total: *mut usize, dev: Device) -> 3
+        |call, rc| query_on(&call, rc.into(), dev, None, out!(rc, total));
+
+    cuMemGetAddressRange as "cuMemGetAddressRange" 2000..3020 (base: *mut u32, size: *mut u32, at: u32) -> 3
+        |call, rc| note(&call, rc.into(), at.into(), out!(rc, size).unwrap_or(0));
+    cuMemGetAddressRange_v2 as "cuMemGetAddressRange" 3020..99999
+        (base: *mut Pointer, size: *mut usize, at: Pointer) -> 3
+        |call, rc| note(&call, rc.into(), at, out!(rc, size).unwrap_or(0));
+    cuMemGetAllocationGranularity as "cuMemGetAllocationGranularity" 10020..99999
+        (size: *mut usize, properties: *const c_void, option: i32) -> 3
+        |call, rc| note(&call, rc.into(), 0, out!(rc, size).unwrap_or(0));
+    cuMemGetAllocationPropertiesFromHandle as "cuMemGetAllocationPropertiesFromHandle" 10020..99999
+        (properties: *mut c_void, handle: Handle) -> 3
+        |call, rc| note(&call, rc.into(), handle, 0);
+    cuMemGetAccess as "cuMemGetAccess" 10020..99999 (flags: *mut u64, location: *const Location, at: Pointer) -> 3
+        |call, rc| note(&call, rc.into(), at, 0);
+    cuMemRangeGetAttribute as "cuMemRangeGetAttribute" 8000..99999
+        (data: *mut c_void, size: usize, attribute: i32, at: Pointer, count: usize) -> 3
+        |call, rc| note(&call, rc.into(), at, count as u64);
+    cuMemRangeGetAttributes as "cuMemRangeGetAttributes" 8000..99999
+        (data: *mut *mut c_void, sizes: *mut usize, attributes: *mut i32, number: usize, at: Pointer, count: usize) -> 3
+        |call, rc| note(&call, rc.into(), at, count as u64);
+    cuMemGetLocationInfo as "cuMemGetLocationInfo" 13040..99999
+        (at: *mut c_void, size: usize, summary: usize, sampling: usize, location: *mut Location) -> 3
+        |call, rc| note(&call, rc.into(), at as u64, size as u64);
+}
