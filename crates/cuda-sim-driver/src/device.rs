@@ -3,7 +3,7 @@
 use crate::{INVALID_DEVICE, INVALID_VALUE, SUCCESS, gpu};
 use kvtrace_cuda_sim::abi::{In, Out};
 use kvtrace_cuda_sim::{Device, Error};
-use std::ffi::{c_char, c_void};
+use std::ffi::c_char;
 
 /// PCI address of the only device.
 pub const PCI_BUS_ID: &str = "0000:01:00.0";
@@ -128,9 +128,4 @@ pub extern "C" fn cuDeviceGetLuid(_luid: Out<c_char>, _mask: Out<u32>, _device: 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuDeviceGetExecAffinitySupport(able: Out<i32>, _kind: i32, _device: i32) -> i32 {
     able.set(0)
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn cuIpcGetMemHandle(_handle: Out<[u8; 64]>, _address: *mut c_void) -> i32 {
-    crate::NOT_SUPPORTED
 }

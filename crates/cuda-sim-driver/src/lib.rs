@@ -5,10 +5,14 @@
 
 #![allow(non_snake_case, reason = "the functions carry the driver API's names")]
 
+mod array;
 mod attributes;
 mod context;
 mod copy;
 mod device;
+mod foreign;
+mod graph;
+mod held;
 mod lookup;
 mod memory;
 mod module;
@@ -22,8 +26,8 @@ mod vmm;
 
 #[allow(unused_imports, reason = "the generated stubs and table name every function by `crate::`")]
 use {
-    attributes::*, context::*, copy::*, device::*, lookup::*, memory::*, module::*, pool::*, stream::*, stubs::*,
-    vmm::*,
+    array::*, attributes::*, context::*, copy::*, device::*, foreign::*, graph::*, lookup::*, memory::*, module::*,
+    pool::*, stream::*, stubs::*, vmm::*,
 };
 
 use kvtrace_cuda_sim::{Device, Error, Profile, Result, state};
@@ -38,10 +42,11 @@ pub(crate) const NOT_SUPPORTED: i32 = 801;
 /// CUDA 13.5: the version of the headers that the export list was read from.
 pub(crate) const VERSION: i32 = 13_050;
 
-/// The device, opened at the first call that needs it.
+/// The device, opened at the first call that needs it. A fork child of the process that opened it gets none.
 pub(crate) fn gpu() -> Result<&'static Device> {
     static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
-    DEVICE.get_or_init(open).as_ref().ok_or(Error::NotReady)
+    let device = DEVICE.get_or_init(open).as_ref().ok_or(Error::NotReady)?;
+    if device.is_ours() { Ok(device) } else { Err(Error::NotInitialized) }
 }
 
 fn open() -> Option<Device> {

@@ -2,7 +2,7 @@
 
 use crate::{INVALID_VALUE, NOT_SUPPORTED, SUCCESS, code, gpu};
 use kvtrace_cuda_sim::abi::Out;
-use kvtrace_cuda_sim::{Error, Kind};
+use kvtrace_cuda_sim::{Block, Device, Error, Kind, Result};
 
 /// Pitches are whole multiples of this, in bytes.
 const PITCH: usize = 512;
@@ -15,8 +15,8 @@ pub(crate) fn allocate(address: Out<u64>, kind: Kind, bytes: usize) -> i32 {
 }
 
 /// Freeing the null address is legal and does nothing.
-pub(crate) fn free(address: u64) -> i32 {
-    if address == 0 { SUCCESS } else { code(gpu().and_then(|gpu| gpu.free(address).map(drop))) }
+pub(crate) fn free_with(address: u64, free: impl FnOnce(&Device, u64) -> Result<Block>) -> i32 {
+    if address == 0 { SUCCESS } else { code(gpu().and_then(|gpu| free(gpu, address).map(drop))) }
 }
 
 #[unsafe(no_mangle)]
@@ -71,7 +71,7 @@ pub extern "C" fn cuMemAllocPitch_v2(
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemFree_v2(address: u64) -> i32 {
-    free(address)
+    free_with(address, Device::free)
 }
 
 /// The ABI of CUDA 2: an address of 32 bits is never one of ours.
@@ -83,6 +83,27 @@ pub extern "C" fn cuMemFree(address: u32) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemAllocManaged(address: Out<u64>, bytes: usize, _flags: u32) -> i32 {
     allocate(address, Kind::Managed, bytes)
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuMemPrefetchAsync(address: u64, bytes: usize, device: i32, _stream: usize) -> i32 {
+    const HOST: i32 = -1;
+    match device {
+        HOST | 0 => code(gpu().and_then(|gpu| gpu.prefetch(address, bytes as u64, device != HOST))),
+        _ => crate::INVALID_DEVICE,
+    }
+}
+
+/// The location is a structure of two words, by value: what it is, and which.
+#[unsafe(no_mangle)]
+pub extern "C" fn cuMemPrefetchAsync_v2(address: u64, bytes: usize, location: u64, _flags: u32, stream: usize) -> i32 {
+    const DEVICE: u32 = 1;
+    const HOSTS: core::ops::RangeInclusive<u32> = 2..=4;
+    match (location as u32, location >> 32) {
+        (DEVICE, device) => cuMemPrefetchAsync(address, bytes, device as i32, stream),
+        (kind, _) if HOSTS.contains(&kind) => cuMemPrefetchAsync(address, bytes, -1, stream),
+        _ => INVALID_VALUE,
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -103,7 +124,7 @@ pub extern "C" fn cuMemAllocHost(address: Out<u64>, bytes: u32) -> i32 {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemFreeHost(address: u64) -> i32 {
-    if address == 0 { SUCCESS } else { code(gpu().and_then(|gpu| gpu.free_host(address).map(drop))) }
+    free_with(address, Device::free_host)
 }
 
 #[unsafe(no_mangle)]

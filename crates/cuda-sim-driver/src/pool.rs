@@ -1,65 +1,124 @@
-//! Stream-ordered memory. Every pool is the device's default one and keeps nothing back: what is freed is free at once.
+//! Stream-ordered memory and its pools.
 
-use crate::memory::{allocate, free};
-use crate::{INVALID_VALUE, SUCCESS, gpu};
-use kvtrace_cuda_sim::abi::Out;
-use kvtrace_cuda_sim::{Error, Kind};
+use crate::memory::free_with;
+use crate::{INVALID_VALUE, NOT_SUPPORTED, SUCCESS, code, gpu};
+use kvtrace_cuda_sim::abi::{In, Out};
+use kvtrace_cuda_sim::pools::DEFAULT_POOL;
+use kvtrace_cuda_sim::{Device, Error, PoolFigure};
 
 /// A pool handle; nobody looks into it.
-type Pool = usize;
+type Pool = u64;
 
-const DEFAULT_POOL: Pool = 0x6b76_7000;
+const ON_DEVICE: i32 = 1;
+
+/// `CUmemPoolProps`, up to what is looked at.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct PoolProperties {
+    kind: i32,
+    handle_types: i32,
+    location: i32,
+    location_id: i32,
+}
+
+fn allocate(address: Out<u64>, bytes: usize, pool: impl FnOnce(&Device) -> Pool) -> i32 {
+    if address.is_null() {
+        return INVALID_VALUE;
+    }
+    let got = gpu().and_then(|gpu| gpu.alloc_from(pool(gpu), bytes as u64));
+    got.map_or_else(Error::code, |got| address.set(got))
+}
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemAllocAsync(address: Out<u64>, bytes: usize, _stream: usize) -> i32 {
-    allocate(address, Kind::Async, bytes)
+    allocate(address, bytes, Device::pool)
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemAllocFromPoolAsync(address: Out<u64>, bytes: usize, _pool: Pool, _stream: usize) -> i32 {
-    allocate(address, Kind::Async, bytes)
+pub extern "C" fn cuMemAllocFromPoolAsync(address: Out<u64>, bytes: usize, pool: Pool, _stream: usize) -> i32 {
+    allocate(address, bytes, |_| pool)
 }
 
+/// Also frees what did not come from a pool, as a real driver does.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemFreeAsync(address: u64, _stream: usize) -> i32 {
-    free(address)
+    free_with(address, Device::free_ordered)
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuDeviceGetDefaultMemPool(pool: Out<Pool>, _device: i32) -> i32 {
-    pool.set(DEFAULT_POOL)
+pub extern "C" fn cuDeviceGetDefaultMemPool(pool: Out<Pool>, device: i32) -> i32 {
+    crate::device::on_device(device, |_| pool.set(DEFAULT_POOL))
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuDeviceGetMemPool(pool: Out<Pool>, _device: i32) -> i32 {
-    pool.set(DEFAULT_POOL)
+pub extern "C" fn cuDeviceGetMemPool(pool: Out<Pool>, device: i32) -> i32 {
+    crate::device::on_device(device, |gpu| pool.set(gpu.pool()))
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuDeviceSetMemPool(device: i32, pool: Pool) -> i32 {
+    crate::device::on_device(device, |gpu| code(gpu.set_pool(pool)))
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemGetDefaultMemPool(pool: Out<Pool>, _location: usize, _kind: i32) -> i32 {
-    pool.set(DEFAULT_POOL)
+    cuDeviceGetDefaultMemPool(pool, 0)
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemGetMemPool(pool: Out<Pool>, _location: usize, _kind: i32) -> i32 {
-    pool.set(DEFAULT_POOL)
+    cuDeviceGetMemPool(pool, 0)
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemPoolCreate(pool: Out<Pool>, _properties: usize) -> i32 {
-    pool.set(DEFAULT_POOL)
+pub extern "C" fn cuMemSetMemPool(_location: usize, _kind: i32, pool: Pool) -> i32 {
+    cuDeviceSetMemPool(0, pool)
 }
 
-/// Attributes 1 to 3 are switches of 32 bits, 4 is the release threshold, 5 to 8 are reserved and used bytes.
+/// Pools of the host's memory are not modelled.
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemPoolGetAttribute(_pool: Pool, attribute: i32, value: Out<u64>) -> i32 {
-    gpu().map_or_else(Error::code, |gpu| match attribute {
-        1..=3 => {
+pub extern "C" fn cuMemPoolCreate(pool: Out<Pool>, properties: In<PoolProperties>) -> i32 {
+    match properties.get() {
+        Some(properties) if properties.location == ON_DEVICE => gpu()
+            .map_or_else(Error::code, |gpu| if pool.is_null() { INVALID_VALUE } else { pool.set(gpu.create_pool()) }),
+        Some(_) => NOT_SUPPORTED,
+        None => INVALID_VALUE,
+    }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuMemPoolDestroy(pool: Pool) -> i32 {
+    code(gpu().and_then(|gpu| gpu.destroy_pool(pool)))
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuMemPoolTrimTo(pool: Pool, keep: usize) -> i32 {
+    code(gpu().and_then(|gpu| gpu.trim_pool(pool, keep as u64)))
+}
+
+/// Attributes 1 to 3 are switches for reuse between streams; it makes no difference here.
+fn figure(attribute: i32) -> Option<PoolFigure> {
+    use PoolFigure::{Reserved, ReservedHigh, Threshold, Used, UsedHigh};
+    [Threshold, Reserved, ReservedHigh, Used, UsedHigh].into_iter().find(|figure| *figure as i32 == attribute)
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuMemPoolGetAttribute(pool: Pool, attribute: i32, value: Out<u64>) -> i32 {
+    gpu().map_or_else(Error::code, |gpu| match (figure(attribute), attribute) {
+        (Some(figure), _) => gpu.pool_figure(pool, figure).map_or_else(Error::code, |got| value.set(got)),
+        (None, 1..=3) if gpu.has_pool(pool) => {
             // SAFETY: by the API's contract the caller's value has 32 bits for these attributes.
             unsafe { Out::from_raw(core::mem::transmute::<Out<u64>, *mut i32>(value)) }.set(1)
         }
-        4 => value.set(0),
-        5..=8 => value.set(gpu.live(Kind::Async)),
+        _ => INVALID_VALUE,
+    })
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuMemPoolSetAttribute(pool: Pool, attribute: i32, value: In<u64>) -> i32 {
+    gpu().map_or_else(Error::code, |gpu| match (figure(attribute), attribute) {
+        (Some(figure), _) => value.get().map_or(INVALID_VALUE, |value| code(gpu.set_pool_figure(pool, figure, value))),
+        (None, 1..=3) if gpu.has_pool(pool) => SUCCESS,
         _ => INVALID_VALUE,
     })
 }
@@ -68,9 +127,4 @@ pub extern "C" fn cuMemPoolGetAttribute(_pool: Pool, attribute: i32, value: Out<
 pub extern "C" fn cuMemPoolGetAccess(flags: Out<i32>, _pool: Pool, _location: usize) -> i32 {
     flags.offer(3);
     SUCCESS
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn cuDeviceGetGraphMemAttribute(_device: i32, _attribute: i32, value: Out<u64>) -> i32 {
-    value.set(0)
 }

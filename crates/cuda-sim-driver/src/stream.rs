@@ -1,6 +1,7 @@
-//! Streams, events and graphs: handles only, since every operation is over when its call returns.
+//! Streams and events: handles only, since every operation is over when its call returns. What remains of waiting for
+//! them is that pools give back what they do not use.
 
-use crate::{INVALID_VALUE, SUCCESS};
+use crate::{INVALID_VALUE, SUCCESS, gpu};
 use kvtrace_cuda_sim::abi::Out;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,16 +63,6 @@ pub extern "C" fn cuStreamEndCapture(_stream: usize, graph: Out<usize>) -> i32 {
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuGraphCreate(graph: Out<usize>, _flags: u32) -> i32 {
-    graph.set(fresh_handle())
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn cuGraphInstantiateWithFlags(executable: Out<usize>, _graph: usize, _flags: u64) -> i32 {
-    executable.set(fresh_handle())
-}
-
-#[unsafe(no_mangle)]
 pub extern "C" fn cuEventCreate(event: Out<usize>, _flags: u32) -> i32 {
     event.set(fresh_handle())
 }
@@ -114,4 +105,31 @@ pub extern "C" fn cuEventElapsedTime(milliseconds: Out<f32>, start: usize, end: 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuEventElapsedTime_v2(milliseconds: Out<f32>, start: usize, end: usize) -> i32 {
     cuEventElapsedTime(milliseconds, start, end)
+}
+
+fn synchronize() -> i32 {
+    gpu().map_or_else(kvtrace_cuda_sim::Error::code, |gpu| {
+        gpu.synchronize();
+        SUCCESS
+    })
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuStreamSynchronize(_stream: usize) -> i32 {
+    synchronize()
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuEventSynchronize(_event: usize) -> i32 {
+    synchronize()
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuCtxSynchronize() -> i32 {
+    synchronize()
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuCtxSynchronize_v2(_context: usize) -> i32 {
+    synchronize()
 }

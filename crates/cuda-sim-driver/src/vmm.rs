@@ -36,8 +36,7 @@ pub extern "C" fn cuMemAddressFree(address: u64, bytes: usize) -> i32 {
     code(gpu().and_then(|gpu| gpu.unreserve(address, bytes as u64)))
 }
 
-/// Programs ask for a handle that can become a file descriptor long before they share it, if they ever do. So it is
-/// given, and only the export is refused; other types are refused here, as by a driver without them.
+/// A handle may become a file descriptor; other types are refused, as by a driver without them.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemCreate(
     handle: Out<u64>,
@@ -87,19 +86,4 @@ pub extern "C" fn cuMemSetAccess(address: u64, bytes: usize, _descriptions: usiz
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemGetAccess(flags: Out<u64>, _location: usize, _address: u64) -> i32 {
     flags.set(3)
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn cuMemExportToShareableHandle(_shareable: usize, _handle: u64, _kind: i32, _flags: u64) -> i32 {
-    NOT_SUPPORTED
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn cuMemImportFromShareableHandle(_handle: Out<u64>, _shareable: usize, _kind: i32) -> i32 {
-    NOT_SUPPORTED
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn cuMulticastCreate(_handle: Out<u64>, _properties: usize) -> i32 {
-    NOT_SUPPORTED
 }

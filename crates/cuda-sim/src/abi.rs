@@ -45,6 +45,11 @@ impl<T> Out<T> {
         Self(pointer)
     }
 
+    /// The same place, to be read: for values that go in and come back changed.
+    pub fn as_in(self) -> In<T> {
+        In(self.0)
+    }
+
     /// Whether the caller wants no value.
     pub fn is_null(self) -> bool {
         self.0.is_null()

@@ -5,7 +5,7 @@
 //! used memory, and must not be counted twice.
 
 use crate::{Error, GRANULE, Result};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The file's size: never reached, since offsets are given out once and device memory is far smaller.
@@ -44,9 +44,12 @@ impl Arena {
 
     /// Gives the pages of `size` bytes at `offset` back to the machine.
     pub fn give_back(&self, offset: u64, size: u64) {
-        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-        // SAFETY: only touches our own file; mappings of the range, if any, read zeros from then on.
-        unsafe { libc::fallocate(self.file.as_raw_fd(), mode, offset as libc::off_t, size as libc::off_t) };
+        empty(self.file(), offset, size);
+    }
+
+    /// The file itself.
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// Maps `size` bytes at `offset`, readable and writable, at an address that is a whole granule.
@@ -58,20 +61,7 @@ impl Arena {
 
     /// Maps `size` bytes at `offset` over the reserved range that starts at `address`.
     pub fn map_at(&self, address: u64, offset: u64, size: u64) -> Result<()> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_NORESERVE;
-        // SAFETY: the caller reserved this range, so that MAP_FIXED replaces nothing but that reservation.
-        let got = unsafe {
-            libc::mmap(
-                address as *mut _,
-                size as usize,
-                protection,
-                flags,
-                self.file.as_raw_fd(),
-                offset as libc::off_t,
-            )
-        };
-        if got == libc::MAP_FAILED { Err(Error::OutOfMemory) } else { Ok(()) }
+        map_file(self.file(), address, offset, size)
     }
 
     /// Bytes of the file that are really in memory.
@@ -84,6 +74,43 @@ impl Arena {
             }
             stat.st_blocks as u64 * 512
         }
+    }
+}
+
+/// Maps `size` bytes at `offset` of an arena's file, ours or another process's, over the reserved range at `address`.
+pub fn map_file(file: BorrowedFd<'_>, address: u64, offset: u64, size: u64) -> Result<()> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_NORESERVE;
+    let (start, length, offset) = (address as *mut _, size as usize, offset as libc::off_t);
+    // SAFETY: the caller reserved this range, so that MAP_FIXED replaces nothing but that reservation.
+    let got = unsafe { libc::mmap(start, length, protection, flags, file.as_raw_fd(), offset) };
+    if got == libc::MAP_FAILED { Err(Error::OutOfMemory) } else { Ok(()) }
+}
+
+/// Gives the pages of `size` bytes at `offset` of an arena's file back to the machine.
+pub fn empty(file: BorrowedFd<'_>, offset: u64, size: u64) {
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    // SAFETY: touches a file of this crate's only; mappings of the range, if any, read zeros from then on.
+    unsafe { libc::fallocate(file.as_raw_fd(), mode, offset as libc::off_t, size as libc::off_t) };
+}
+
+/// What tells one memory file from the next.
+pub fn inode(file: BorrowedFd<'_>) -> Result<u64> {
+    // SAFETY: fstat fills the structure that we own; zeros are a valid value of it.
+    unsafe {
+        let mut stat: libc::stat = core::mem::zeroed();
+        if libc::fstat(file.as_raw_fd(), &mut stat) == 0 { Ok(stat.st_ino) } else { Err(Error::InvalidValue) }
+    }
+}
+
+/// Another description of the file behind a path below /proc, with a position of its own. A system call, so that a
+/// preloaded library does not take it for the program's.
+pub fn reopen(path: &str) -> Result<OwnedFd> {
+    let path = std::ffi::CString::new(path).map_err(|_| Error::InvalidValue)?;
+    // SAFETY: a NUL-terminated path; the descriptor is checked and owned by nobody else.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC, 0);
+        if fd < 0 { Err(Error::NotSupported) } else { Ok(OwnedFd::from_raw_fd(fd as i32)) }
     }
 }
 

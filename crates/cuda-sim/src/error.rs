@@ -7,6 +7,10 @@ pub enum Error {
     InvalidValue,
     /// Less is free than was asked for.
     OutOfMemory,
+    /// A fork child uses the device that its parent opened.
+    NotInitialized,
+    /// Memory of this very process was to be opened as another's.
+    InvalidContext,
     /// The operation is real but not modelled.
     NotSupported,
     /// The state file could not be opened.
@@ -22,6 +26,8 @@ impl Error {
         match self {
             Error::InvalidValue => 1,
             Error::OutOfMemory => 2,
+            Error::NotInitialized => 3,
+            Error::InvalidContext => 201,
             Error::NotSupported => 801,
             Error::NotReady => 802,
         }

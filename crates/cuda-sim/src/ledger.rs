@@ -1,6 +1,10 @@
 //! The allocations of this process. Charging them against the device is [`crate::Device`]'s part.
 
 use crate::arena::{self, Arena};
+use crate::graphs::Graphs;
+use crate::ipc::Windows;
+use crate::pools::Pools;
+use crate::ranges::Ranges;
 use crate::slab::{self, Slabs};
 use crate::vmm::Vmm;
 use crate::{Error, GRANULE, Result, whole_granules};
@@ -19,6 +23,12 @@ pub enum Kind {
     Managed,
     /// The program's own memory, pinned by registration.
     Registered,
+    /// An array, mipmapped or not. Its address is its handle.
+    Array,
+    /// Memory of a graph.
+    Graph,
+    /// A window onto another process's memory.
+    Foreign,
 }
 
 /// A live allocation.
@@ -39,6 +49,13 @@ pub struct Block {
 pub(crate) struct Ledger {
     pub arena: Arena,
     pub vmm: Vmm,
+    pub pools: Pools,
+    pub graphs: Graphs,
+    pub windows: Windows,
+    /// Managed memory that was moved to the device.
+    pub prefetched: Ranges,
+    /// Requirements of arrays without memory of their own.
+    pub deferred: BTreeMap<u64, u64>,
     blocks: BTreeMap<u64, Block>,
     slabs: Slabs,
 }
@@ -48,7 +65,17 @@ pub(crate) type Charge = u64;
 
 impl Ledger {
     pub fn new() -> Result<Self> {
-        Ok(Self { arena: Arena::new()?, vmm: Vmm::default(), blocks: BTreeMap::new(), slabs: Slabs::default() })
+        Ok(Self {
+            arena: Arena::new()?,
+            vmm: Vmm::default(),
+            pools: Pools::default(),
+            graphs: Graphs::default(),
+            windows: Windows::default(),
+            prefetched: Ranges::default(),
+            deferred: BTreeMap::new(),
+            blocks: BTreeMap::new(),
+            slabs: Slabs::default(),
+        })
     }
 
     /// Allocates. `admit` is asked for the bytes to charge before anything changes, and may refuse.
@@ -56,7 +83,7 @@ impl Ledger {
         if size == 0 {
             return Err(Error::InvalidValue);
         }
-        let small = size < slab::LARGEST && matches!(kind, Kind::Device | Kind::Async);
+        let small = size < slab::LARGEST && matches!(kind, Kind::Device | Kind::Array);
         let block = match kind {
             _ if small => self.alloc_small(kind, size, admit)?,
             Kind::Managed => {
@@ -90,8 +117,13 @@ impl Ledger {
         if base == 0 || size == 0 || self.find(base).is_some() {
             return Err(Error::InvalidValue);
         }
-        self.blocks.insert(base, Block { base, size, kind: Kind::Registered, charged: 0, offset: 0 });
+        self.enter(Kind::Registered, base, size);
         Ok(())
+    }
+
+    /// Enters an allocation whose memory another part keeps.
+    pub fn enter(&mut self, kind: Kind, base: u64, size: u64) {
+        self.blocks.insert(base, Block { base, size, kind, charged: 0, offset: 0 });
     }
 
     /// Frees the block that starts at `base` and is one of `kinds`. Returns it with the charge that ends with it.
@@ -100,9 +132,14 @@ impl Ledger {
         let block = *found.ok_or(Error::InvalidValue)?;
         self.blocks.remove(&base);
         let charge = match block.kind {
-            Kind::Registered => 0,
+            Kind::Registered | Kind::Foreign => 0,
             Kind::Managed => {
                 arena::release(base, block.size);
+                self.prefetched.remove(base, base + block.size)
+            }
+            Kind::Async => self.pools.free(&self.arena, base),
+            Kind::Graph => {
+                self.graphs.free(base);
                 0
             }
             _ if block.charged > 0 => {
@@ -123,6 +160,22 @@ impl Ledger {
     pub fn find(&self, address: u64) -> Option<Block> {
         let (_, block) = self.blocks.range(..=address).next_back()?;
         (address - block.base < block.size).then_some(*block)
+    }
+
+    /// The granules of a device allocation: address and offset in the arena of the first byte, and length.
+    pub fn granules_of(&self, block: &Block) -> Option<(u64, u64, u64)> {
+        match block.charged {
+            0 => self.slabs.granule_of(block.base).map(|(base, offset)| (base, offset, GRANULE)),
+            charged => Some((block.base, block.offset, charged)),
+        }
+    }
+
+    /// Bytes that the device holds for allocations beyond what was asked for.
+    pub fn rounding(&self) -> u64 {
+        let on_device = self.blocks.values().filter(|block| matches!(block.kind, Kind::Device | Kind::Array));
+        let (charged, asked) =
+            on_device.fold((0, 0), |(charged, asked), block| (charged + block.charged, asked + block.size));
+        self.slabs.granules() * GRANULE + charged - asked
     }
 
     /// Bytes asked for and live, of one kind.

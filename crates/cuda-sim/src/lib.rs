@@ -5,27 +5,42 @@
 //! process ([`arena`]), so an allocation costs nothing until it is touched. No kernel ever runs.
 //!
 //! What is charged, in bytes:
-//! * `cuMemAlloc`, `cuMemAllocAsync`: rounded up to 2 MiB; below 1 MiB several share one 2 MiB chunk.
-//! * `cuMemCreate`: its size, when created, until the last reference and the last mapping are gone.
+//! * `cuMemAlloc` and arrays: rounded up to 2 MiB; below 1 MiB several share one 2 MiB granule. What an array takes
+//!   before that is told by [`arrays`].
+//! * Stream-ordered memory: the chunks of its pools, and of graphs theirs: see [`pools`] and [`graphs`].
+//! * `cuMemCreate`: its size, when created, until the last reference and the last mapping are gone, in any process that
+//!   it was exported to.
 //! * Pinned host memory: its size, on the unified profile only.
-//! * Managed memory: nothing. It is ordinary memory of the process until touched, and from then on the unified profile
-//!   sees it in the machine's free memory; the discrete profile leaves it on the host.
+//! * Managed memory: on the discrete profile what was prefetched to the device, until it is prefetched back or freed;
+//!   touching it moves nothing. On the unified profile nothing: it is ordinary memory of the process, and once touched
+//!   it shows in the machine's free memory.
+//! * Memory of another process: nothing.
 //! * A context: [`Profile::context`] for each process, since a real driver takes memory of its own too.
 
 pub mod abi;
 pub mod arena;
+pub mod arrays;
 pub mod device;
 pub mod error;
+pub mod graphs;
+pub mod ipc;
 mod ledger;
 pub mod meminfo;
+pub mod pools;
 pub mod profile;
+mod ranges;
+mod shared;
 mod slab;
 pub mod state;
 mod vmm;
 
-pub use device::Device;
+pub use arrays::Shape;
+pub use device::{Device, Held};
 pub use error::{Error, Result};
+pub use graphs::Node;
+pub use ipc::IpcHandle;
 pub use ledger::{Block, Kind};
+pub use pools::PoolFigure;
 pub use profile::Profile;
 pub use vmm::Place;
 

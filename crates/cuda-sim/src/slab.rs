@@ -37,6 +37,17 @@ impl Slabs {
         self.slabs.insert(base, Slab { offset, used: 0, live: 0 });
     }
 
+    /// How many granules are shared.
+    pub fn granules(&self) -> u64 {
+        self.slabs.len() as u64
+    }
+
+    /// Base and offset of the granule that holds `address`.
+    pub fn granule_of(&self, address: u64) -> Option<(u64, u64)> {
+        let base = address / GRANULE * GRANULE;
+        self.slabs.get(&base).map(|slab| (base, slab.offset))
+    }
+
     /// Forgets the allocation at `address`. The granule's base and offset, once nothing lives in it.
     pub fn forget(&mut self, address: u64) -> Option<(u64, u64)> {
         let base = address / GRANULE * GRANULE;

@@ -4,6 +4,7 @@
 //! dies, however it dies; an unlocked slot is free. That needs no look at process numbers, so it also holds between
 //! containers that share the file, and survives their reuse.
 
+use crate::shared::{self, Entry, Key, Table};
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -13,8 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Names the state file. Two paths are two devices.
 pub const ENV_STATE: &str = "KVTRACE_SIM_STATE";
 
-const SLOTS: usize = 512;
+pub(crate) const SLOTS: usize = 512;
 const NOT_CLAIMED: u64 = u64::MAX;
+/// The file: slots, then the number of table entries that were in use, then the table of shared memory.
+const TABLE: usize = size_of::<Slot>() * SLOTS;
+const ENTRIES: usize = TABLE + size_of::<AtomicU64>();
+const LENGTH: usize = ENTRIES + size_of::<Entry>() * shared::MOST;
 
 /// One process's share. All sizes in bytes.
 #[derive(Debug)]
@@ -23,7 +28,7 @@ pub struct Slot {
     pid: AtomicU64,
     /// Tells one program image of a process from the next, after exec.
     image: AtomicU64,
-    /// Charged device memory.
+    /// Charged device memory, without what is shared with other processes: see [`shared`].
     pub device: AtomicU64,
     /// Charged pinned host memory.
     pub host: AtomicU64,
@@ -37,7 +42,7 @@ pub struct Slot {
 pub struct Tenant {
     /// Process number, as the process itself sees it.
     pub pid: u32,
-    /// Charged device memory.
+    /// Charged device memory, with what it shares with other processes and is shown for.
     pub device: u64,
     /// Charged pinned host memory.
     pub host: u64,
@@ -51,6 +56,7 @@ pub struct Tenant {
 pub struct State {
     fd: i32,
     slots: &'static [Slot],
+    table: Table,
     /// Our pid in the upper half and our slot's index in the lower.
     claimed: AtomicU64,
 }
@@ -73,7 +79,7 @@ impl State {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        let length = size_of::<Slot>() * SLOTS;
+        let length = LENGTH;
         // SAFETY: the descriptor is ours; zeros are a valid `stat`.
         let sized = unsafe {
             let mut stat: libc::stat = core::mem::zeroed();
@@ -92,26 +98,76 @@ impl State {
         // SAFETY: the mapping is page-aligned, `length` long and lives until exit; a slot is made of atomics only, for
         // which every byte pattern is valid and which other processes may change.
         let slots = unsafe { core::slice::from_raw_parts(start as *const Slot, SLOTS) };
-        Ok(Self { fd, slots, claimed: AtomicU64::new(NOT_CLAIMED) })
+        // SAFETY: as above; both lie behind the slots, aligned as atomics are, and inside the mapping.
+        let table = unsafe {
+            Table {
+                used: &*start.byte_add(TABLE).cast::<AtomicU64>(),
+                entries: core::slice::from_raw_parts(start.byte_add(ENTRIES).cast::<Entry>(), shared::MOST),
+            }
+        };
+        Ok(Self { fd, slots, table, claimed: AtomicU64::new(NOT_CLAIMED) })
     }
 
     /// This process's slot, claimed at the first call. A forked child gets one of its own. `None` when all are taken.
     pub fn own(&self) -> Option<&'static Slot> {
+        self.slots.get(self.own_index()?)
+    }
+
+    fn own_index(&self) -> Option<usize> {
         let pid = u64::from(std::process::id());
         let claimed = self.claimed.load(Ordering::Acquire);
         if claimed != NOT_CLAIMED && claimed >> 32 == pid {
-            return self.slots.get(claimed as u32 as usize);
+            return Some(claimed as u32 as usize);
         }
         let index = (0..SLOTS).find(|index| self.claim(*index))?;
         self.claimed.store(pid << 32 | index as u64, Ordering::Release);
-        self.slots.get(index)
+        self.with_table(|table| table.forget(index));
+        Some(index)
+    }
+
+    /// From now on other processes may hold this memory too, and the table charges it. `false` if the table is full.
+    pub(crate) fn share(&self, key: Key, size: u64) -> bool {
+        let Some(slot) = self.own_index() else { return false };
+        self.with_table(|table| table.enter(key, size, slot, |index| self.is_alive(index)))
+    }
+
+    /// Makes this process a holder of what another one shares. Returns its size; `None` if nobody holds it.
+    pub(crate) fn join(&self, key: Key) -> Option<u64> {
+        let slot = self.own_index()?;
+        self.with_table(|table| table.join(key, slot, |index| self.is_alive(index)))
+    }
+
+    /// This process lets go of shared memory. Returns whether it was the last holder.
+    pub(crate) fn leave(&self, key: Key) -> bool {
+        let Some(slot) = self.own_index() else { return false };
+        self.with_table(|table| table.leave(key, slot, |index| self.is_alive(index)))
+    }
+
+    /// Changes the table with its lock held. Threads of this process keep each other out by the device's ledger.
+    fn with_table<T>(&self, act: impl FnOnce(&Table) -> T) -> T {
+        let mut lock = range(TABLE, size_of::<AtomicU64>());
+        // SAFETY: the descriptor is open for life and the lock structure is ours. Waits for another process's change; if
+        // that fails, two changes may meet, which costs the figures their exactness and no more.
+        unsafe { libc::fcntl(self.fd, libc::F_SETLKW, &mut lock) };
+        let result = act(&self.table);
+        lock.l_type = libc::F_UNLCK as libc::c_short;
+        // SAFETY: as above.
+        unsafe { libc::fcntl(self.fd, libc::F_SETLK, &mut lock) };
+        result
+    }
+
+    fn is_alive(&self, index: usize) -> bool {
+        self.slots.get(index).is_some_and(|slot| self.alive(index, slot))
     }
 
     /// Every process that holds a slot and lives.
     pub fn tenants(&self) -> impl Iterator<Item = Tenant> {
-        self.slots.iter().enumerate().filter(|(index, slot)| self.alive(*index, slot)).map(|(_, slot)| Tenant {
+        let shared: Vec<(usize, u64)> = self.table.shown(|index| self.is_alive(index)).collect();
+        let shared = move |index| shared.iter().filter(|(slot, _)| *slot == index).map(|(_, size)| size).sum::<u64>();
+        let living = self.slots.iter().enumerate().filter(|(index, slot)| self.alive(*index, slot));
+        living.map(move |(index, slot)| Tenant {
             pid: slot.pid.load(Ordering::Relaxed) as u32,
-            device: slot.device.load(Ordering::Acquire),
+            device: slot.device.load(Ordering::Acquire).saturating_add(shared(index)),
             host: slot.host.load(Ordering::Acquire),
             resident: slot.resident.load(Ordering::Relaxed),
         })
@@ -153,12 +209,16 @@ impl Slot {
 }
 
 fn record(index: usize) -> libc::flock {
+    range(index * size_of::<Slot>(), size_of::<Slot>())
+}
+
+fn range(start: usize, length: usize) -> libc::flock {
     // SAFETY: zeros are a valid `flock`.
     let mut lock: libc::flock = unsafe { core::mem::zeroed() };
     lock.l_type = libc::F_WRLCK as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
-    lock.l_start = (index * size_of::<Slot>()) as libc::off_t;
-    lock.l_len = size_of::<Slot>() as libc::off_t;
+    lock.l_start = start as libc::off_t;
+    lock.l_len = length as libc::off_t;
     lock
 }
 

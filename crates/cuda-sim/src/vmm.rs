@@ -1,8 +1,13 @@
 //! Virtual memory management: address reservations, physical allocations, and mappings of one onto the other.
 
 use crate::arena::{self, Arena};
+use crate::shared::Key;
 use crate::{Error, GRANULE, Result};
 use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Far from small integers, so that a program that mixes handles up is told so.
+const FIRST_HANDLE: u64 = 0x6b76_0000_0000;
 
 /// Where a physical allocation lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,21 +18,37 @@ pub enum Place {
     Host,
 }
 
-/// A physical allocation that has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A physical allocation that has ended for this process.
+#[derive(Debug)]
 pub(crate) struct Ended {
     pub size: u64,
+    pub offset: u64,
     pub place: Place,
+    /// Where other processes may hold it too.
+    pub shared: Option<Key>,
+    /// The memory file, where that is another process's.
+    pub file: Option<OwnedFd>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Physical {
     size: u64,
     offset: u64,
     place: Place,
+    shared: Option<Key>,
+    file: Option<OwnedFd>,
     /// Times that the program holds the handle.
     handles: u32,
     mappings: u32,
+}
+
+/// What is told of a handle that becomes a descriptor.
+pub(crate) struct Exported<'a> {
+    pub file: BorrowedFd<'a>,
+    pub offset: u64,
+    pub size: u64,
+    /// Whether it was exported before.
+    pub known: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -69,10 +90,50 @@ impl Vmm {
     pub fn create(&mut self, arena: &Arena, size: u64, place: Place) -> Result<u64> {
         let offset = arena.take(size)?;
         self.handles_given += 1;
-        // Far from small integers, so that a program that mixes handles up is told so.
-        let handle = 0x6b76_0000_0000 + self.handles_given;
-        self.physical.insert(handle, Physical { size, offset, place, handles: 1, mappings: 0 });
+        let handle = FIRST_HANDLE + self.handles_given;
+        let physical = Physical { size, offset, place, shared: None, file: None, handles: 1, mappings: 0 };
+        self.physical.insert(handle, physical);
         Ok(handle)
+    }
+
+    /// A handle for memory of another process. Memory that this process shares itself gets a second handle too, as seen
+    /// on a real driver.
+    pub fn import(&mut self, file: OwnedFd, key: Key, size: u64) -> u64 {
+        self.handles_given += 1;
+        let handle = FIRST_HANDLE + self.handles_given;
+        let physical = Physical {
+            size,
+            offset: key.offset,
+            place: Place::Device,
+            shared: Some(key),
+            file: Some(file),
+            handles: 1,
+            mappings: 0,
+        };
+        self.physical.insert(handle, physical);
+        handle
+    }
+
+    /// What a descriptor of this handle has to name. Memory of the host cannot be shared.
+    pub fn export<'a>(&'a self, arena: &'a Arena, handle: u64) -> Result<Exported<'a>> {
+        let physical = self.physical.get(&handle).filter(|one| one.handles > 0).ok_or(Error::InvalidValue)?;
+        if physical.place == Place::Host {
+            return Err(Error::NotSupported);
+        }
+        let file = physical.file.as_ref().map_or_else(|| arena.file(), AsFd::as_fd);
+        Ok(Exported { file, offset: physical.offset, size: physical.size, known: physical.shared.is_some() })
+    }
+
+    /// From now on the allocation may be held by other processes.
+    pub fn mark_shared(&mut self, handle: u64, key: Key) {
+        if let Some(physical) = self.physical.get_mut(&handle) {
+            physical.shared = Some(key);
+        }
+    }
+
+    /// Whether this process holds shared memory.
+    pub fn holds(&self, key: Key) -> Option<u64> {
+        self.physical.values().find(|physical| physical.shared == Some(key)).map(|physical| physical.size)
     }
 
     pub fn retain(&mut self, address: u64) -> Result<u64> {
@@ -81,10 +142,10 @@ impl Vmm {
         Ok(mapping.handle)
     }
 
-    pub fn release(&mut self, arena: &Arena, handle: u64) -> Result<Option<Ended>> {
+    pub fn release(&mut self, handle: u64) -> Result<Option<Ended>> {
         let physical = self.physical.get_mut(&handle).filter(|one| one.handles > 0).ok_or(Error::InvalidValue)?;
         physical.handles -= 1;
-        Ok(self.end_if_unused(arena, handle))
+        Ok(self.end_if_unused(handle))
     }
 
     pub fn map(&mut self, arena: &Arena, address: u64, size: u64, offset: u64, handle: u64) -> Result<()> {
@@ -99,14 +160,15 @@ impl Vmm {
         if !aligned || !inside || !reserved || taken {
             return Err(Error::InvalidValue);
         }
-        arena.map_at(address, physical.offset + offset, size)?;
+        let file = physical.file.as_ref().map_or_else(|| arena.file(), AsFd::as_fd);
+        arena::map_file(file, address, physical.offset + offset, size)?;
         physical.mappings += 1;
         self.mappings.insert(address, Mapping { size, handle });
         Ok(())
     }
 
     /// Unmaps all mappings in the range, which must hold whole mappings only, and at least one.
-    pub fn unmap(&mut self, arena: &Arena, address: u64, size: u64) -> Result<Vec<Ended>> {
+    pub fn unmap(&mut self, address: u64, size: u64) -> Result<Vec<Ended>> {
         let end = address.checked_add(size).ok_or(Error::InvalidValue)?;
         let inside: Vec<_> = self.mappings.range(address..end).map(|(start, mapping)| (*start, *mapping)).collect();
         let whole = inside.last().is_some_and(|(start, mapping)| start + mapping.size <= end)
@@ -121,7 +183,7 @@ impl Vmm {
             if let Some(physical) = self.physical.get_mut(&mapping.handle) {
                 physical.mappings -= 1;
             }
-            ended.extend(self.end_if_unused(arena, mapping.handle));
+            ended.extend(self.end_if_unused(mapping.handle));
         }
         Ok(ended)
     }
@@ -138,9 +200,21 @@ impl Vmm {
         before.is_some_and(|(start, length)| address.checked_add(size).is_some_and(|end| end <= start + length))
     }
 
-    /// Bytes of all physical allocations that live.
-    pub fn live(&self) -> u64 {
-        self.physical.values().map(|physical| physical.size).sum()
+    /// Bytes that live of what this process created.
+    pub fn live(&self, place: Place) -> u64 {
+        let own = self.physical.values().filter(|physical| physical.file.is_none() && physical.place == place);
+        own.map(|physical| physical.size).sum()
+    }
+
+    /// Bytes that live of what it created and shares with other processes.
+    pub fn live_shared(&self) -> u64 {
+        let own = self.physical.values().filter(|physical| physical.file.is_none() && physical.shared.is_some());
+        own.map(|physical| physical.size).sum()
+    }
+
+    /// Bytes that it imported.
+    pub fn imported(&self) -> u64 {
+        self.physical.values().filter(|physical| physical.file.is_some()).map(|physical| physical.size).sum()
     }
 
     fn mapping_at(&self, address: u64) -> Option<(u64, Mapping)> {
@@ -148,10 +222,9 @@ impl Vmm {
         (address - start < mapping.size).then_some((*start, *mapping))
     }
 
-    fn end_if_unused(&mut self, arena: &Arena, handle: u64) -> Option<Ended> {
-        let physical = *self.physical.get(&handle).filter(|one| one.handles == 0 && one.mappings == 0)?;
-        self.physical.remove(&handle);
-        arena.give_back(physical.offset, physical.size);
-        Some(Ended { size: physical.size, place: physical.place })
+    fn end_if_unused(&mut self, handle: u64) -> Option<Ended> {
+        self.physical.get(&handle).filter(|one| one.handles == 0 && one.mappings == 0)?;
+        let Physical { size, offset, place, shared, file, .. } = self.physical.remove(&handle)?;
+        Some(Ended { size, offset, place, shared, file })
     }
 }

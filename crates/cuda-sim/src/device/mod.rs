@@ -1,10 +1,21 @@
 //! The device as one process sees it.
 
+/// What this process holds, by family.
+mod held;
+/// Managed memory that moves, arrays and graphs.
+mod moved;
+/// Stream-ordered memory.
+mod pools;
+/// Physical memory by handle, and what of it other processes see.
+mod vmm;
+
+pub use held::Held;
+
 use crate::ledger::{Block, Kind, Ledger};
 use crate::meminfo::MemInfo;
 use crate::state::{Slot, State, Tenant};
-use crate::vmm::{Ended, Place};
-use crate::{Error, GRANULE, Profile, Result};
+use crate::vmm::Place;
+use crate::{Error, Profile, Result};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,13 +36,21 @@ pub struct Device {
     state: State,
     ledger: Mutex<Ledger>,
     has_context: AtomicBool,
+    opened_by: u32,
 }
 
 impl Device {
     /// Opens the device whose state file is `path`. [`Error::NotReady`] where that file cannot be used.
     pub fn open(profile: Profile, path: &Path) -> Result<Self> {
         let state = State::open(path).map_err(|_| Error::NotReady)?;
-        Ok(Self { profile, state, ledger: Mutex::new(Ledger::new()?), has_context: AtomicBool::new(false) })
+        let ledger = Mutex::new(Ledger::new()?);
+        Ok(Self { profile, state, ledger, has_context: AtomicBool::new(false), opened_by: std::process::id() })
+    }
+
+    /// Whether this process opened the device. A fork child has its parent's memory but not its contexts: a real driver
+    /// refuses it every call.
+    pub fn is_ours(&self) -> bool {
+        self.opened_by == std::process::id()
     }
 
     /// What is simulated.
@@ -81,9 +100,16 @@ impl Device {
         address.inspect_err(|_| self.refund(place, charged))
     }
 
-    /// Frees device or managed memory, which must start at `address`.
+    /// Frees device, stream-ordered, graph or managed memory, which must start at `address`, and synchronises.
     pub fn free(&self, address: u64) -> Result<Block> {
-        self.free_of(address, &[Kind::Device, Kind::Async, Kind::Managed])
+        let block = self.free_ordered(address)?;
+        self.synchronize();
+        Ok(block)
+    }
+
+    /// As [`Self::free`], in the order of a stream: a pool keeps what it has until the next synchronisation.
+    pub fn free_ordered(&self, address: u64) -> Result<Block> {
+        self.free_of(address, &[Kind::Device, Kind::Async, Kind::Graph, Kind::Managed])
     }
 
     /// Frees pinned host memory, which must start at `address`.
@@ -111,83 +137,15 @@ impl Device {
         Some((base, size, if place == Place::Host { Kind::Host } else { Kind::Device }))
     }
 
-    /// Bytes asked for and live in this process, of one kind.
-    pub fn live(&self, kind: Kind) -> u64 {
-        self.ledger().live(kind)
-    }
-
-    /// Bytes of this process's physical allocations that live.
-    pub fn live_physical(&self) -> u64 {
-        self.ledger().vmm.live()
-    }
-
-    /// Reserves address space: `size` is whole granules, `align` 0 or a power of two.
-    pub fn reserve(&self, size: u64, align: u64) -> Result<u64> {
-        self.ledger().vmm.reserve(size, align)
-    }
-
-    /// Ends a reservation in which nothing is mapped.
-    pub fn unreserve(&self, address: u64, size: u64) -> Result<()> {
-        self.ledger().vmm.unreserve(address, size)
-    }
-
-    /// Creates a physical allocation of whole granules and returns its handle.
-    pub fn create(&self, size: u64, place: Place) -> Result<u64> {
-        if size == 0 || !size.is_multiple_of(GRANULE) {
-            return Err(Error::InvalidValue);
-        }
-        let mut guard = self.ledger();
-        let ledger = &mut *guard;
-        self.publish_resident(ledger);
-        self.charge(place, size)?;
-        ledger.vmm.create(&ledger.arena, size, place).inspect_err(|_| self.refund(place, size))
-    }
-
-    /// The handle of the physical allocation that is mapped at `address`, held once more.
-    pub fn retain(&self, address: u64) -> Result<u64> {
-        self.ledger().vmm.retain(address)
-    }
-
-    /// Lets a handle go. The memory goes with the last handle and the last mapping.
-    pub fn release(&self, handle: u64) -> Result<()> {
-        let mut guard = self.ledger();
-        let ledger = &mut *guard;
-        let ended = ledger.vmm.release(&ledger.arena, handle)?;
-        self.settle(ended);
-        Ok(())
-    }
-
-    /// Maps `size` bytes of `handle` from `offset` on into a reservation.
-    pub fn map(&self, address: u64, size: u64, offset: u64, handle: u64) -> Result<()> {
-        let mut guard = self.ledger();
-        let ledger = &mut *guard;
-        ledger.vmm.map(&ledger.arena, address, size, offset, handle)
-    }
-
-    /// Unmaps the whole mappings in a range.
-    pub fn unmap(&self, address: u64, size: u64) -> Result<()> {
-        let mut guard = self.ledger();
-        let ledger = &mut *guard;
-        let ended = ledger.vmm.unmap(&ledger.arena, address, size)?;
-        self.settle(ended);
-        Ok(())
-    }
-
-    /// Whether the range lies in one reservation.
-    pub fn reserved(&self, address: u64, size: u64) -> bool {
-        self.ledger().vmm.reserved(address, size)
-    }
-
     fn free_of(&self, address: u64, kinds: &[Kind]) -> Result<Block> {
-        let (block, charge) = self.ledger().free(address, kinds)?;
-        self.refund(place_of(block.kind), charge);
-        Ok(block)
-    }
-
-    fn settle(&self, ended: impl IntoIterator<Item = Ended>) {
-        for one in ended {
-            self.refund(one.place, one.size);
+        let mut ledger = self.ledger();
+        let (block, charge) = ledger.free(address, kinds)?;
+        match block.kind {
+            // Where there is one memory only, it did not move: see `prefetch`.
+            Kind::Managed if self.profile.unified => {}
+            kind => self.refund(place_of(kind), charge),
         }
+        Ok(block)
     }
 
     /// Charges first and looks then: two processes that race may both be refused, never both admitted.
