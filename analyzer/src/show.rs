@@ -20,6 +20,7 @@ pub struct Show {
     pub queries: Vec<QueryRow>,
     pub files: Vec<FileRow>,
     pub owners: Vec<Owner>,
+    /// At the end of each process or of the trace, summed.
     pub device_live_bytes: u64,
     pub device_peak_bytes: u64,
     pub unmatched_frees: u64,
@@ -50,6 +51,10 @@ pub struct ProcessRow {
     pub memory_cgroup: String,
     /// The variables that steer memory, secrets blanked.
     pub environment: BTreeMap<String, String>,
+    /// What it held at its end, or at the end of the trace, by kind.
+    pub live_bytes: BTreeMap<&'static str, u64>,
+    pub device_live_bytes: u64,
+    pub device_peak_bytes: u64,
     pub events: u64,
 }
 
@@ -90,6 +95,12 @@ pub struct QueryRow {
     /// What the real function answered, where the answer was patched.
     pub unpatched_free_bytes: Option<u64>,
     pub rc: i64,
+    /// What the process that asked held just then, by kind.
+    pub live_bytes: BTreeMap<&'static str, u64>,
+    /// What of it was on the device.
+    pub device_live_bytes: u64,
+    /// On the device just then, by all processes of the trace.
+    pub all_device_live_bytes: u64,
     pub machine: Option<Machine>,
 }
 
@@ -165,8 +176,8 @@ fn assemble(trace: &Trace, ledger: Ledger, decisions: Vec<Decision>) -> Show {
         integrated: trace.integrated(),
         device: trace.devices.first().map(|device| device.name.clone()),
         devices: trace.devices.iter().map(|device| device_row(trace, device)).collect(),
-        processes: processes(trace),
-        queries: queries.map(|(at, query)| row(trace, &decisions, at, query, begin)).collect(),
+        processes: processes(trace, &ledger),
+        queries: queries.map(|(at, query)| row(trace, &ledger, &decisions, at, query, begin)).collect(),
         files: trace.reads.iter().map(|read| file_row(trace, read, begin)).collect(),
         owners: ledger.owners,
         device_live_bytes: ledger.device_live,
@@ -181,7 +192,8 @@ fn assemble(trace: &Trace, ledger: Ledger, decisions: Vec<Decision>) -> Show {
     }
 }
 
-fn row(trace: &Trace, decisions: &[Decision], at: usize, query: &Query, begin: u64) -> QueryRow {
+fn row(trace: &Trace, ledger: &Ledger, decisions: &[Decision], at: usize, query: &Query, begin: u64) -> QueryRow {
+    let held = ledger.at_queries.get(at).copied().unwrap_or_default();
     let evidence = trace.evidence(query.process, query.n);
     let is = |fact: Option<&decision::Fact<u64>>| fact.is_some_and(|fact| fact.evidence.contains(&evidence));
     let role = decisions.iter().filter(|decision| decision.process == query.process).find_map(|decision| match () {
@@ -207,6 +219,9 @@ fn row(trace: &Trace, decisions: &[Decision], at: usize, query: &Query, begin: u
         total_bytes: query.total,
         unpatched_free_bytes: trace.patches.iter().find(patched).map(|(.., real, _)| *real),
         rc: query.rc,
+        live_bytes: held.own.named(),
+        device_live_bytes: ledger::on_device(&held.own),
+        all_device_live_bytes: held.device,
         machine: query.view.and_then(|view| Some(machine(trace, trace.views.get(view)?))),
         evidence,
     }
@@ -242,17 +257,18 @@ fn memory_cgroup(text: &str) -> &str {
 }
 
 /// The tree, parents before children.
-fn processes(trace: &Trace) -> Vec<ProcessRow> {
+fn processes(trace: &Trace, ledger: &Ledger) -> Vec<ProcessRow> {
     let all = &trace.processes;
     let known = |pid: u32| all.iter().any(|process| process.pid == pid);
     let mut rows = Vec::new();
     let mut done = vec![false; all.len()];
     // A cycle of reused pids would recurse for ever: each process is placed once.
-    fn place(trace: &Trace, at: usize, depth: u32, done: &mut [bool], rows: &mut Vec<ProcessRow>) {
+    fn place(trace: &Trace, ledger: &Ledger, at: usize, depth: u32, done: &mut [bool], rows: &mut Vec<ProcessRow>) {
         if std::mem::replace(&mut done[at], true) {
             return;
         }
         let process = &trace.processes[at];
+        let held = ledger.ends.get(at).copied().unwrap_or_default();
         rows.push(ProcessRow {
             pid: process.pid,
             parent: process.ppid,
@@ -266,17 +282,20 @@ fn processes(trace: &Trace) -> Vec<ProcessRow> {
             cgroup: process.cgroup.trim().to_owned(),
             memory_cgroup: memory_cgroup(&process.cgroup).to_owned(),
             environment: process.env.clone(),
+            live_bytes: held.named(),
+            device_live_bytes: ledger::on_device(&held),
+            device_peak_bytes: ledger.peaks.get(at).copied().unwrap_or(0),
             events: process.events,
         });
         for child in 0..trace.processes.len() {
             if trace.processes[child].ppid == process.pid && depth < 64 {
-                place(trace, child, depth + 1, done, rows);
+                place(trace, ledger, child, depth + 1, done, rows);
             }
         }
     }
     let roots = (0..all.len()).filter(|at| !known(all[*at].ppid));
     for at in roots.chain(0..all.len()) {
-        place(trace, at, 0, &mut done, &mut rows);
+        place(trace, ledger, at, 0, &mut done, &mut rows);
     }
     rows
 }

@@ -56,6 +56,7 @@ pub fn current() -> i32 {
 
 static GET_POOL: Helper = Helper::new(b"cuDeviceGetMemPool");
 static POOL_ATTRIBUTE: Helper = Helper::new(b"cuMemPoolGetAttribute");
+static IS_CAPTURING: [Helper; 2] = [Helper::new(b"cuStreamIsCapturing"), Helper::new(b"cuStreamIsCapturing_ptsz")];
 static GRAPH_ATTRIBUTE: Helper = Helper::new(b"cuDeviceGetGraphMemAttribute");
 static ADDRESS_RANGE: Helper = Helper::new(b"cuMemGetAddressRange_v2");
 
@@ -66,6 +67,17 @@ pub fn current_pool(dev: i32) -> u64 {
     // SAFETY: cuDeviceGetMemPool(CUmemoryPool*, CUdevice) of the loaded driver.
     let function: extern "C" fn(*mut u64, i32) -> i32 = unsafe { core::mem::transmute(at) };
     if function(&mut pool, dev) == 0 { pool } else { 0 }
+}
+
+/// Whether what is done on a stream goes into a graph. A driver that does not know is taken for no.
+pub fn is_capturing(stream: u64, per_thread: bool) -> bool {
+    let [shared, own] = &IS_CAPTURING;
+    let Some(at) = (if per_thread { own } else { shared }).get() else { return false };
+    let mut status = 0;
+    // SAFETY: cuStreamIsCapturing(CUstream, CUstreamCaptureStatus*) of the loaded driver, in its form for the default
+    // stream that the program means.
+    let function: extern "C" fn(u64, *mut i32) -> i32 = unsafe { core::mem::transmute(at) };
+    function(stream, &mut status) == 0 && status != 0
 }
 
 /// An attribute of a pool that is a number of bytes.

@@ -43,6 +43,11 @@ impl Call {
         self.dur = sys::clock(libc::CLOCK_MONOTONIC).wrapping_sub(self.begin);
     }
 
+    /// When it was over.
+    fn end(&self) -> u64 {
+        self.begin.wrapping_add(self.dur)
+    }
+
     /// A memory file was opened. Returns the event's number, 0 if it was not written.
     pub fn file(&self, path: &core::ffi::CStr, with_content: bool) -> u64 {
         let mut content = [0u8; 256];
@@ -84,7 +89,7 @@ pub unsafe fn out<T: Copy>(at: *const T) -> Option<T> {
 pub fn query(call: &Call, rc: i64, on_device: bool, free: Option<u64>, total: Option<u64>) {
     let dev = if on_device { device::current() } else { -1 };
     if on_device {
-        pools::tell(dev);
+        pools::tell(call.end(), dev);
     }
     let number = query_on(call, rc, dev, free, total);
     if call.depth == 0 && number != 0 {
@@ -120,35 +125,64 @@ pub fn alloc_on(call: &Call, rc: i64, kind: &'static str, dev: i32, size: u64, p
     });
 }
 
-/// Stream-ordered memory was taken, from a pool or from the device's current one (0).
-pub fn pool_alloc(call: &Call, rc: i64, pool: u64, size: u64, ptr: u64) {
+/// Stream-ordered memory was taken, from a pool or from the device's current one (0). On a stream that is being captured
+/// nothing was taken: the graph got a node that will.
+pub fn pool_alloc(call: &Call, rc: i64, pool: u64, stream: u64, size: u64, ptr: u64) {
+    if rc == 0 && device::is_capturing(stream, call.hook.per_thread) {
+        return graph_alloc(call, rc, size, ptr);
+    }
     let dev = device::current();
-    alloc_on(call, rc, "async", dev, size, ptr);
-    if rc == 0 {
-        pools::watch(pool, dev);
-        pools::tell(dev);
+    let pool = if pool == 0 && rc == 0 { device::current_pool(dev) } else { pool };
+    let watched = if rc == 0 { pools::watch(pool, dev) } else { None };
+    if watched.is_some_and(pools::Watched::is_on_host) {
+        return alloc_on(call, rc, "host", -1, size, ptr);
+    }
+    call.write("alloc", rc, |line| {
+        line.text("kind", b"async").i64("dev", dev.into()).u64("size", size).hex("ptr", ptr).hex("pool", pool);
+    });
+    if let Some(watched) = watched {
+        watched.tell(call.end(), false);
     }
 }
 
-/// A pool was made or changed.
+/// A pool was made, on a device or on the host (-1).
+pub fn pool_made(call: &Call, rc: i64, pool: u64, dev: i32) {
+    note(call, rc, pool, 0);
+    if rc == 0 {
+        pools::watch(pool, dev);
+    }
+}
+
+/// A pool was changed.
 pub fn pool_call(call: &Call, rc: i64, pool: u64, size: u64) {
     note(call, rc, pool, size);
-    if rc == 0 {
-        pools::watch(pool, -1);
-        pools::tell(device::current());
+    if rc == 0
+        && let Some(watched) = pools::watch(pool, device::current())
+    {
+        watched.tell(call.end(), false);
     }
 }
 
 /// A pool was destroyed.
-pub fn pool_gone(call: &Call, rc: i64, pool: u64) {
+pub fn pool_gone(call: &Call, rc: i64, pool: u64, forgotten: Option<pools::Forgotten>) {
     note(call, rc, pool, 0);
-    if rc == 0 {
-        pools::forget(pool);
+    match rc {
+        0 => pools::gone(pool, forgotten),
+        _ => pools::remember(pool, forgotten),
     }
 }
 
-/// A graph was given memory of its own, or may have been.
-pub fn graph_memory(call: &Call, rc: i64, ptr: u64, size: u64) {
+/// A graph got a node that takes memory when the graph is launched.
+pub fn graph_alloc(call: &Call, rc: i64, size: u64, ptr: u64) {
+    let dev = device::current();
+    alloc_on(call, rc, "graph", dev, size, ptr);
+    if rc == 0 {
+        pools::watch_graphs(dev);
+    }
+}
+
+/// A graph may have been given memory of its own, or have given it back.
+pub fn graph_note(call: &Call, rc: i64, ptr: u64, size: u64) {
     note(call, rc, ptr, size);
     if rc == 0 {
         pools::watch_graphs(device::current());

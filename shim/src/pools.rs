@@ -1,14 +1,25 @@
 //! What the driver holds for stream-ordered memory and for graphs. It takes such memory in advance and keeps it for
 //! later, so what a program allocates and what leaves the device are two figures; the second is asked of the driver,
 //! past our own hooks, and written when it has changed.
+//!
+//! What that costs: after a stream-ordered allocation one `cuMemPoolGetAttribute` about its pool, a read of a counter
+//! under the pool's lock, and a second one when the pool has grown; beside a query the same for each watched pool. Frees
+//! ask nothing: a pool keeps what is freed, and what it gives back when a stream is synchronised is seen at the next
+//! allocation from it or at the next query, which is where it counts.
+//!
+//! A handle must not be asked about once its pool is destroyed, and a query asks about pools that its thread knows
+//! nothing of. So a pool is forgotten before the real destruction begins, and that waits for the questions in flight. A
+//! fork child knows no pools: its parent's handles mean nothing to it, and its page is empty.
 
 use crate::process::{self, Process};
 use crate::trace::Event;
 use crate::{device, sys};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
-/// How many pools of one process are watched.
+/// How many pools of one process are watched. Of any further one the analyzer counts what is allocated.
 pub const MOST: usize = 16;
+/// On how many GPUs of one process graphs are watched.
+pub const MOST_GPUS: usize = 16;
 /// Stands for the memory that a device holds for graphs.
 const GRAPHS: u64 = 0;
 
@@ -17,68 +28,154 @@ const POOL_USED: i32 = 7;
 const GRAPH_USED: i32 = 0;
 const GRAPH_RESERVED: i32 = 2;
 
-/// From now on the pool is asked for what it holds. A handle of 0 means the current pool of `dev`.
-pub fn watch(pool: u64, dev: i32) {
-    let pool = if pool == 0 { device::current_pool(dev) } else { pool };
-    if pool == 0 {
-        return;
+/// Turns of the processor given away to questions in flight. They take microseconds.
+const PATIENCE: u32 = 10_000;
+
+/// What is known of a pool. All zero where none is watched.
+#[repr(C)]
+pub struct Watched {
+    handle: AtomicU64,
+    /// What it held when it was last written.
+    reserved: AtomicU64,
+    /// Questions about it in flight.
+    asking: AtomicU32,
+    /// Whether something was written since the last query. Threads may write in another order than they asked in, so a
+    /// query, whose figures have to be right, then writes once more.
+    stale: AtomicU32,
+    dev: AtomicI32,
+}
+
+impl Watched {
+    /// A place for a pool.
+    pub const fn new() -> Watched {
+        Watched {
+            handle: AtomicU64::new(0),
+            reserved: AtomicU64::new(0),
+            asking: AtomicU32::new(0),
+            stale: AtomicU32::new(0),
+            dev: AtomicI32::new(0),
+        }
     }
-    let process = process::current();
-    for slot in &process.pools {
-        match slot.compare_exchange(0, pool, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => return,
-            Err(other) if other == pool => return,
+
+    /// As at the beginning.
+    pub fn clear(&self) {
+        self.handle.store(0, Ordering::Relaxed);
+        self.reserved.store(0, Ordering::Relaxed);
+        self.asking.store(0, Ordering::Relaxed);
+        self.stale.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether its memory is the host's. What it holds in advance is no matter of the device then.
+    pub fn is_on_host(&self) -> bool {
+        self.dev.load(Ordering::Relaxed) < 0
+    }
+
+    /// Writes what the pool holds after a call that ended at `time`, if that is another figure than the last time.
+    pub fn tell(&self, time: u64, beside_query: bool) {
+        // Sequentially consistent, as in `forget`: either this question sees that the pool is gone, or `forget` sees the
+        // question.
+        self.asking.fetch_add(1, Ordering::SeqCst);
+        let pool = self.handle.load(Ordering::SeqCst);
+        if pool != 0
+            && !self.is_on_host()
+            && let Some(reserved) = device::of_pool(pool, POOL_RESERVED)
+        {
+            let changed = self.reserved.swap(reserved, Ordering::AcqRel) != reserved;
+            let again = beside_query && self.stale.swap(0, Ordering::AcqRel) != 0;
+            if changed || again {
+                self.stale.store((!beside_query).into(), Ordering::Release);
+                let used = device::of_pool(pool, POOL_USED).unwrap_or(0);
+                write(time, pool, self.dev.load(Ordering::Relaxed), reserved, used, false);
+            }
+        }
+        self.asking.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// From now on the pool is asked for what it holds.
+pub fn watch(pool: u64, dev: i32) -> Option<&'static Watched> {
+    if pool == 0 {
+        return None;
+    }
+    for slot in &process::current().pools {
+        match slot.handle.compare_exchange(0, pool, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => {
+                slot.dev.store(dev, Ordering::Relaxed);
+                return Some(slot);
+            }
+            Err(other) if other == pool => return Some(slot),
             Err(_) => {}
         }
     }
+    None
 }
 
-/// The pool is gone, and what it held with it.
-pub fn forget(pool: u64) {
-    let process = process::current();
-    for (slot, last) in process.pools.iter().zip(&process.pool_reserved) {
-        if slot.load(Ordering::Acquire) == pool && slot.swap(0, Ordering::AcqRel) == pool {
-            if last.swap(0, Ordering::AcqRel) != 0 {
-                write(pool, -1, 0, 0);
-            }
-            return;
+/// A pool that was forgotten because it is about to be destroyed.
+pub struct Forgotten {
+    dev: i32,
+    time: u64,
+}
+
+/// To be called before the real function destroys the pool: no question about it is in flight from here on. A thread
+/// that is stopped in the middle of one is not waited for for ever.
+pub fn forget(pool: u64) -> Option<Forgotten> {
+    let slot = process::current().pools.iter().find(|slot| slot.handle.load(Ordering::SeqCst) == pool)?;
+    slot.handle.compare_exchange(pool, 0, Ordering::SeqCst, Ordering::SeqCst).ok()?;
+    for _ in 0..PATIENCE {
+        if slot.asking.load(Ordering::SeqCst) == 0 {
+            break;
         }
+        sys::sched_yield();
+    }
+    slot.reserved.store(0, Ordering::Release);
+    // Behind all that was written of this pool, and before its handle can be given out again.
+    Some(Forgotten { dev: slot.dev.load(Ordering::Relaxed), time: sys::clock(libc::CLOCK_MONOTONIC) })
+}
+
+/// The pool is destroyed.
+pub fn gone(pool: u64, forgotten: Option<Forgotten>) {
+    if let Some(Forgotten { time, .. }) = forgotten {
+        write(time, pool, -1, 0, 0, true);
     }
 }
 
-/// From now on the device of this thread is asked for what it holds for graphs.
+/// It is not: the driver refused.
+pub fn remember(pool: u64, forgotten: Option<Forgotten>) {
+    if let Some(Forgotten { dev, .. }) = forgotten {
+        watch(pool, dev);
+    }
+}
+
+/// From now on a device is asked for what it holds for graphs.
 pub fn watch_graphs(dev: i32) {
     if let Some(bit) = bit(dev) {
         process::current().graphs.fetch_or(bit, Ordering::AcqRel);
     }
 }
 
-/// Writes what has changed since the last time.
-pub fn tell(dev: i32) {
+/// Beside a query that was answered at `time`: writes whatever has changed since the last time.
+pub fn tell(time: u64, dev: i32) {
     let process = process::current();
-    for (slot, last) in process.pools.iter().zip(&process.pool_reserved) {
-        let pool = slot.load(Ordering::Acquire);
-        if pool == 0 {
-            continue;
-        }
-        if let (Some(reserved), Some(used)) = (device::of_pool(pool, POOL_RESERVED), device::of_pool(pool, POOL_USED))
-            && last.swap(reserved, Ordering::AcqRel) != reserved
-        {
-            write(pool, dev, reserved, used);
+    for slot in &process.pools {
+        if slot.handle.load(Ordering::Acquire) != 0 {
+            slot.tell(time, true);
         }
     }
-    tell_graphs(process, dev);
+    tell_graphs(process, time, dev);
 }
 
-fn tell_graphs(process: &Process, dev: i32) {
-    let Some(bit) = bit(dev) else { return };
+fn tell_graphs(process: &Process, time: u64, dev: i32) {
+    let (Some(bit), Some(last)) = (bit(dev), usize::try_from(dev).ok().and_then(|dev| process.graph_reserved.get(dev)))
+    else {
+        return;
+    };
     if process.graphs.load(Ordering::Acquire) & bit == 0 {
         return;
     }
     if let (Some(reserved), Some(used)) = (device::of_graphs(dev, GRAPH_RESERVED), device::of_graphs(dev, GRAPH_USED))
-        && process.graph_reserved.swap(reserved, Ordering::AcqRel) != reserved
+        && last.swap(reserved, Ordering::AcqRel) != reserved
     {
-        write(GRAPHS, dev, reserved, used);
+        write(time, GRAPHS, dev, reserved, used, false);
     }
 }
 
@@ -86,10 +183,13 @@ fn bit(dev: i32) -> Option<u64> {
     1u64.checked_shl(u32::try_from(dev).ok()?)
 }
 
-fn write(pool: u64, dev: i32, reserved: u64, used: u64) {
-    if let Some(mut event) = Event::begin("pool", sys::clock(libc::CLOCK_MONOTONIC)) {
+fn write(time: u64, pool: u64, dev: i32, reserved: u64, used: u64, gone: bool) {
+    if let Some(mut event) = Event::begin("pool", time) {
         event.write(|line| {
             line.hex("pool", pool).i64("dev", dev.into()).u64("reserved", reserved).u64("used", used);
+            if gone {
+                line.flag("gone", true);
+            }
         });
     }
 }

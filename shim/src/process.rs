@@ -28,14 +28,12 @@ pub struct Process {
     pub modules: [AtomicU64; 4],
     /// One bit per GPU: its `device` event is written.
     pub devices: AtomicU64,
-    /// Handles of the pools that are watched, and what they held when they were last written: see `pools`.
-    pub pools: [AtomicU64; pools::MOST],
-    /// See `pools`.
-    pub pool_reserved: [AtomicU64; pools::MOST],
+    /// Pools that are watched.
+    pub pools: [pools::Watched; pools::MOST],
     /// One bit per GPU: graphs may hold memory there.
     pub graphs: AtomicU64,
-    /// What graphs held when it was last written.
-    pub graph_reserved: AtomicU64,
+    /// What graphs held on each GPU when it was last written.
+    pub graph_reserved: [AtomicU64; pools::MOST_GPUS],
     /// How many programs this process was before, by exec, as far as they left a trace.
     pub image: AtomicU32,
     /// Where the memory controller was found, plus 1: see `view`.
@@ -43,6 +41,7 @@ pub struct Process {
 }
 
 const SIZE: usize = 4096;
+const _: () = assert!(size_of::<Process>() <= SIZE);
 
 /// Serves until the page is there, and for good where there is no memory for one.
 static FIRST: Process = Process {
@@ -56,10 +55,9 @@ static FIRST: Process = Process {
     dropped: AtomicU64::new(0),
     modules: [const { AtomicU64::new(0) }; 4],
     devices: AtomicU64::new(0),
-    pools: [const { AtomicU64::new(0) }; pools::MOST],
-    pool_reserved: [const { AtomicU64::new(0) }; pools::MOST],
+    pools: [const { pools::Watched::new() }; pools::MOST],
     graphs: AtomicU64::new(0),
-    graph_reserved: AtomicU64::new(0),
+    graph_reserved: [const { AtomicU64::new(0) }; pools::MOST_GPUS],
     image: AtomicU32::new(0),
     cgroup_kind: AtomicU32::new(0),
 };
@@ -137,12 +135,11 @@ fn wipe(process: &Process) {
     process.dropped.store(0, Ordering::Relaxed);
     process.devices.store(0, Ordering::Relaxed);
     process.graphs.store(0, Ordering::Relaxed);
-    process.graph_reserved.store(0, Ordering::Relaxed);
     process.cgroup_kind.store(0, Ordering::Relaxed);
-    for word in process.pools.iter().chain(&process.pool_reserved) {
-        word.store(0, Ordering::Relaxed);
+    for pool in &process.pools {
+        pool.clear();
     }
-    for bits in &process.modules {
-        bits.store(0, Ordering::Relaxed);
+    for word in process.modules.iter().chain(&process.graph_reserved) {
+        word.store(0, Ordering::Relaxed);
     }
 }

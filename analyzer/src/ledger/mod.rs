@@ -1,12 +1,21 @@
 //! Allocations and frees -> live bytes by owner over time.
 
+mod instant;
+mod managed;
+mod physical;
+mod pools;
+mod ranges;
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use crate::failure::Failure;
 use crate::load::Trace;
 use crate::load::events::{MemoryKind, ModuleIndex, ProcessIndex};
+use instant::Instant;
+pub use instant::{ByKind, Held, on_device};
 use polars::prelude::*;
-use replay::{Replay, Rows};
+use replay::{Holder, Replay, Rows};
 use serde::Serialize;
 
 /// One allocation from its success to its free.
@@ -33,6 +42,7 @@ impl Span {
 pub struct Owner {
     pub module: String,
     pub kind: &'static str,
+    /// At the end of the processes that held them, or of the trace.
     pub live_bytes: u64,
     pub peak_bytes: u64,
     pub total_bytes: u64,
@@ -45,9 +55,16 @@ pub struct Ledger {
     pub spans: Vec<Span>,
     /// Largest peak first.
     pub owners: Vec<Owner>,
-    /// Live bytes on the device at the end and at most, all processes.
+    /// Bytes on the device at the end of each process or of the trace, summed.
     pub device_live: u64,
+    /// The most at an instant, all processes.
     pub device_peak: u64,
+    /// What was held when each query of the trace was answered.
+    pub at_queries: Vec<Held>,
+    /// What each process held at its end, or at the end of the trace.
+    pub ends: Vec<ByKind>,
+    /// The most that each process held on the device.
+    pub peaks: Vec<u64>,
     /// Frees of what was never seen allocated: another process's memory, or events that are missing.
     pub unmatched_frees: u64,
 }
@@ -57,8 +74,8 @@ pub struct Ledger {
 /// # Errors
 /// Internal, if a frame cannot be built.
 pub fn replay(trace: &Trace) -> Result<Ledger, Failure> {
-    let Replay { mut ledger, owners, rows, .. } = Replay::all(trace);
-    ledger.owners = grouped(trace, &owners, rows)?;
+    let Replay { mut ledger, holders, rows, .. } = Replay::all(trace);
+    ledger.owners = grouped(trace, &holders, rows)?;
     Ok(ledger)
 }
 
@@ -96,8 +113,8 @@ impl Ledger {
 }
 
 #[expect(deprecated, reason = "the lazy engine that replaces these triples the build")]
-fn grouped(trace: &Trace, owners: &[(ModuleIndex, MemoryKind, u64)], rows: Rows) -> Result<Vec<Owner>, Failure> {
-    if owners.is_empty() {
+fn grouped(trace: &Trace, holders: &[Holder], rows: Rows) -> Result<Vec<Owner>, Failure> {
+    if holders.is_empty() {
         return Ok(Vec::new());
     }
     let frame = DataFrame::new(
@@ -118,14 +135,16 @@ fn grouped(trace: &Trace, owners: &[(ModuleIndex, MemoryKind, u64)], rows: Rows)
     let count = count.column("size_count")?.u32()?;
     let mut list: Vec<Owner> = (0..owner.len())
         .filter_map(|row| {
-            let (module, kind, live) = *owners.get(owner.get(row)? as usize)?;
+            let Holder { module, kind, at_end, .. } = *holders.get(owner.get(row)? as usize)?;
+            let (peak_bytes, level) = (peak.get(row)?, kind.is_level());
             Some(Owner {
                 module: trace.module(module).to_owned(),
                 kind: kind.name(),
-                live_bytes: live,
-                peak_bytes: peak.get(row)?,
-                total_bytes: total.get(row)?,
-                allocations: count.get(row)?.into(),
+                live_bytes: at_end,
+                peak_bytes,
+                // A level has no allocations to sum.
+                total_bytes: if level { peak_bytes } else { total.get(row)? },
+                allocations: if level { 0 } else { count.get(row)?.into() },
             })
         })
         .collect();

@@ -19,6 +19,10 @@ pub struct Builder {
     process: ProcessIndex,
     /// Event number of the current file -> query or read that a view may name.
     subjects: HashMap<u64, Subject>,
+    /// The last event of the current file, if that was an exec: nothing came back from it.
+    exec: Option<Stamp>,
+    /// Pid and time of the ends that a launcher saw.
+    exits: Vec<(u32, u64, u64)>,
 }
 
 #[derive(Clone, Copy)]
@@ -36,6 +40,8 @@ impl Builder {
             last_module: 0,
             process: 0,
             subjects: HashMap::new(),
+            exec: None,
+            exits: Vec::new(),
         }
     }
 
@@ -49,6 +55,11 @@ impl Builder {
     pub fn add(&mut self, record: Record) {
         let stamp = record.stamp;
         self.trace.events += 1;
+        if let Some(exec) = self.exec.take()
+            && matches!(record.event, Event::Process(_))
+        {
+            self.end(self.process, exec.t, exec.n);
+        }
         match record.event {
             // After an exec the same file goes on with a second header.
             Event::Process(header) => self.process(stamp, header),
@@ -68,7 +79,7 @@ impl Builder {
                 let end = stamp.t.saturating_add(alloc.dur);
                 let kind = MemoryKind::of(&alloc.kind);
                 let event = self.memory(stamp, end, Operation::Alloc, kind, alloc.ptr);
-                self.trace.memory.push(MemoryEvent { size: alloc.size, module, ..event });
+                self.trace.memory.push(MemoryEvent { size: alloc.size, module, handle: alloc.pool, ..event });
             }
             Event::Alloc(alloc) if alloc.layer == "runtime" && alloc.rc == 0 => {
                 let module = self.module(&alloc.module);
@@ -93,8 +104,16 @@ impl Builder {
                 let event = self.memory(stamp, end, Operation::Retain, MemoryKind::Vmm, retain.ptr);
                 self.trace.memory.push(MemoryEvent { handle: retain.address, ..event });
             }
+            Event::Prefetch(prefetch) if counted(&prefetch.layer, prefetch.rc) => {
+                let end = stamp.t.saturating_add(prefetch.dur);
+                let event = self.memory(stamp, end, Operation::Prefetch, MemoryKind::Prefetched, prefetch.ptr);
+                let handle = prefetch.dev as u64;
+                self.trace.memory.push(MemoryEvent { size: prefetch.size, handle, ..event });
+            }
+            Event::Exec(_) => self.exec = Some(stamp),
             Event::Pool(pool) => {
-                let event = self.memory(stamp, stamp.t, Operation::Pool, MemoryKind::Reserve, pool.pool);
+                let operation = if pool.gone { Operation::PoolGone } else { Operation::Pool };
+                let event = self.memory(stamp, stamp.t, operation, MemoryKind::Reserve, pool.pool);
                 self.trace.memory.push(MemoryEvent { size: pool.reserved, handle: pool.dev as u64, ..event });
             }
             Event::File(file) => self.read(stamp, file),
@@ -109,6 +128,7 @@ impl Builder {
                     _ => format!("process {} ended", exit.child),
                 };
                 self.trace.exits.push(text);
+                self.exits.push((exit.child, stamp.t, stamp.n));
             }
             Event::Patch(patch) => {
                 let field = patch.field.into();
@@ -123,11 +143,24 @@ impl Builder {
         }
         if let Some(process) = self.trace.processes.get_mut(self.process as usize) {
             process.events += 1;
+            process.last = process.last.max(stamp.t);
         }
     }
 
     /// Puts everything into time order.
     pub fn finish(mut self) -> Trace {
+        if let Some(exec) = self.exec.take() {
+            self.end(self.process, exec.t, exec.n);
+        }
+        for (child, at, n) in std::mem::take(&mut self.exits) {
+            for index in 0..self.trace.processes.len() {
+                let process = &self.trace.processes[index];
+                // One that went on afterwards is another of the same number.
+                if process.pid == child && !process.launcher && process.last <= at {
+                    self.end(index as ProcessIndex, at, n);
+                }
+            }
+        }
         self.trace.memory.sort_by_key(|event| (event.at, event.operation, event.process, event.n));
         self.trace.queries.sort_by_key(|query| (query.begin, query.process, query.n));
         self.trace.logs.sort_by_key(|line| (line.at, line.process, line.n));
@@ -150,6 +183,7 @@ impl Builder {
             argv: header.argv,
             env: header.env,
             begin: stamp.t,
+            last: stamp.t,
             wall: header.wall,
             events: 0,
         });
@@ -190,6 +224,13 @@ impl Builder {
             total: query.total,
             view: None,
         });
+    }
+
+    /// What a process holds does not outlive it.
+    fn end(&mut self, process: ProcessIndex, at: u64, n: u64) {
+        let stamp = Stamp { n, t: at, pid: 0, tid: 0 };
+        let event = self.memory(stamp, at, Operation::End, MemoryKind::Other, 0);
+        self.trace.memory.push(MemoryEvent { process, ..event });
     }
 
     fn memory(&self, stamp: Stamp, at: u64, operation: Operation, kind: MemoryKind, ptr: u64) -> MemoryEvent {

@@ -51,6 +51,8 @@ pub struct Process {
     pub env: BTreeMap<String, String>,
     /// CLOCK_MONOTONIC of the header, ns.
     pub begin: u64,
+    /// CLOCK_MONOTONIC of the latest event, ns.
+    pub last: u64,
     /// CLOCK_REALTIME of the header, ns.
     pub wall: u64,
     pub events: u64,
@@ -130,14 +132,19 @@ pub enum MemoryKind {
     Host,
     Registered,
     Foreign,
+    VmmForeign,
     Other,
-    /// What the driver holds for stream-ordered memory and for graphs beyond what is allocated. In no event: the
-    /// difference of two figures.
+    /// What pools of stream-ordered memory hold beyond what is allocated. In no event: the difference of two figures.
     Reserve,
+    /// What the device holds for graphs.
+    Graph,
+    /// Managed memory that was moved to the device. Part of what is `Managed`.
+    Prefetched,
 }
 
 impl MemoryKind {
-    const NAMES: [(MemoryKind, &str); 11] = [
+    pub const COUNT: usize = 14;
+    const NAMES: [(MemoryKind, &str); Self::COUNT] = [
         (MemoryKind::Device, "device"),
         (MemoryKind::Async, "async"),
         (MemoryKind::Vmm, "vmm"),
@@ -147,9 +154,16 @@ impl MemoryKind {
         (MemoryKind::Host, "host"),
         (MemoryKind::Registered, "registered"),
         (MemoryKind::Foreign, "foreign"),
+        (MemoryKind::VmmForeign, "vmm-foreign"),
         (MemoryKind::Other, "other"),
         (MemoryKind::Reserve, "pool reserve"),
+        (MemoryKind::Graph, "graph"),
+        (MemoryKind::Prefetched, "managed on device"),
     ];
+
+    pub fn all() -> impl Iterator<Item = MemoryKind> {
+        Self::NAMES.iter().map(|(kind, _)| *kind)
+    }
 
     pub fn of(name: &str) -> Self {
         Self::NAMES.iter().find(|(_, other)| *other == name).map_or(MemoryKind::Other, |(kind, _)| *kind)
@@ -160,10 +174,16 @@ impl MemoryKind {
     }
 
     /// Whether the bytes come out of the device's memory. Pinned host memory does not, even where CPU and GPU share
-    /// one: the kernel's own counters hold it. Managed memory is nowhere before it is touched, and may be anywhere then.
+    /// one: the kernel's own counters hold it. Managed memory is nowhere before it is touched, and may be anywhere then;
+    /// what was moved to the device counts until it is moved back.
     pub fn on_device(self) -> bool {
-        use MemoryKind::{Array, Async, Device, Reserve, Vmm};
-        matches!(self, Device | Async | Vmm | Array | Reserve)
+        use MemoryKind::{Array, Async, Device, Graph, Prefetched, Reserve, Vmm};
+        matches!(self, Device | Async | Vmm | Array | Reserve | Graph | Prefetched)
+    }
+
+    /// Whether it is a level that rises and falls rather than allocations that begin and end.
+    pub fn is_level(self) -> bool {
+        matches!(self, MemoryKind::Reserve | MemoryKind::Graph | MemoryKind::Prefetched)
     }
 }
 
@@ -172,10 +192,15 @@ impl MemoryKind {
 pub enum Operation {
     Free,
     Unmap,
+    /// A pool was destroyed.
+    PoolGone,
     Alloc,
     Retain,
     Map,
+    Prefetch,
     Pool,
+    /// The process ended, or became another program.
+    End,
 }
 
 /// A driver call that succeeded. Kept small: a trace has millions.
@@ -187,7 +212,8 @@ pub struct MemoryEvent {
     pub ptr: u64,
     /// Bytes; 0 for a free.
     pub size: u64,
-    /// Of a mapping, the handle; of a retained handle, the address asked with; of a pool, the device.
+    /// Of a mapping, the handle; of a retained handle, the address asked with; of a stream-ordered allocation, the pool; of
+    /// a pool and a prefetch, the device.
     pub handle: u64,
     pub process: ProcessIndex,
     pub module: ModuleIndex,

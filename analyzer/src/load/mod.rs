@@ -1,6 +1,6 @@
 //! Trace directory -> events in memory. One pass, one file at a time, one thread per trace.
 
-mod build;
+pub mod build;
 pub mod events;
 
 use crate::failure::Failure;

@@ -238,7 +238,8 @@ calls! {
     }
     /// Memory was taken.
     Alloc {
-        /// `device`, `async`, `vmm`, `vmm-host`, `array`, `managed`, `host`, `registered` or `foreign`.
+        /// `device`, `async`, `vmm`, `array`, `graph`, `vmm-host`, `managed`, `host`, `registered`, `foreign` or
+        /// `vmm-foreign`.
         #[serde(borrow)] kind: Cow<'a, str>,
         /// CUDA ordinal, -1 if it was not to be found out.
         dev: i32,
@@ -246,6 +247,8 @@ calls! {
         size: u64,
         /// Address or handle, 0 if the call failed.
         #[serde(deserialize_with = "hex")] ptr: u64,
+        /// The pool of stream-ordered memory, 0 if there is none or it was not to be found out.
+        #[serde(default, deserialize_with = "hex")] pool: u64,
     }
     /// Memory was given back.
     Free {
@@ -306,12 +309,16 @@ pub struct Pool {
     /// Handle, 0 for the memory that a device holds for graphs.
     #[serde(deserialize_with = "hex")]
     pub pool: u64,
-    /// CUDA ordinal, -1 for a pool that is gone.
+    /// CUDA ordinal; -1 of a pool that is gone.
     pub dev: i32,
     /// Bytes taken from the device.
     pub reserved: u64,
-    /// Bytes of them that are allocated.
+    /// Bytes of them that are allocated, as the driver counts.
     pub used: u64,
+    /// Whether the pool was destroyed. What is allocated of it stays until it is freed, and its handle may be given to
+    /// another pool.
+    #[serde(default)]
+    pub gone: bool,
 }
 
 /// A process that `kvtrace run` started has ended.

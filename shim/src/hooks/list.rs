@@ -76,6 +76,7 @@ fn of(hook: &'static Hook) -> Row {
 pub const fn effect(expression: &str) -> Effect {
     const CALLS: [(&[u8], Effect); 12] = [
         (b"looked_up", Effect::LooksUp),
+        (b"graph_", Effect::Graph),
         (b"alloc", Effect::Takes),
         (b"free(", Effect::GivesBack),
         (b"query", Effect::Asks),
@@ -83,7 +84,6 @@ pub const fn effect(expression: &str) -> Effect {
         (b"map(", Effect::Maps),
         (b"retain(", Effect::Retains),
         (b"prefetch(", Effect::Moves),
-        (b"graph_memory(", Effect::Graph),
         (b"pool_", Effect::Pool),
         (b"fork(", Effect::Forks),
         (b"note(", Effect::Noted),

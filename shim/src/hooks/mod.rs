@@ -141,11 +141,13 @@ pub fn all() -> impl Iterator<Item = &'static Hook> + Clone {
 /// `name as "base" since..until (arguments) -> failure |call, rc| effect;`
 ///
 /// The group behind the result type is `()`, or a prefix for the linker and the version node to export under.
-/// `failure` is what the function itself would return where its library is not loaded.
+/// `failure` is what the function itself would return where its library is not loaded. Between it and the effect may
+/// stand `first name = expression;`: what has to be known or done before the real function runs.
 macro_rules! hooks {
     ($layer:expr, $result:ty, $export:tt;
      $($symbol:ident as $name:literal $since:literal..$until:literal $([$variant:ident])?
-       ($($arg:ident: $type:ty),*) -> $failure:literal |$call:ident, $rc:ident| $effect:expr;)*) => {
+       ($($arg:ident: $type:ty),*) -> $failure:literal $(first $known:ident = $before:expr;)?
+       |$call:ident, $rc:ident| $effect:expr;)*) => {
         $(
             #[allow(non_snake_case, reason = "named like the function that it hooks")]
             pub mod $symbol {
@@ -168,6 +170,7 @@ macro_rules! hooks {
                         $call.returned();
                         return $failure;
                     };
+                    $(let $known = $before;)?
                     // SAFETY: `real` is the library's function of this name in the ABI that the row states.
                     let real: unsafe extern "C" fn($($type),*) -> $result = unsafe { core::mem::transmute(real) };
                     // SAFETY: the program's own arguments, unchanged.

@@ -37,21 +37,45 @@ unsafe fn shape<T: Copy + Into<u64>>(at: *const c_void, sides: usize) -> Option<
     })
 }
 
+/// Tiles of 64 bytes by 8 rows, in blocks of up to 16 tiles; all of it in pieces of 64 KiB.
+const TILE_BYTES: u64 = 64;
+const TILE_ROWS: u64 = 8;
+const LARGEST_BLOCK: u64 = 16;
+const PIECE: u64 = 64 << 10;
+
 impl Shape {
-    /// Bytes of `levels` mipmap levels, each half as wide as the one before. The driver rounds up by its tiling, which
-    /// it tells nobody.
+    /// Bytes of `levels` mipmap levels, each half as wide as the one before.
+    ///
+    /// The driver tells the size of an array only while it has no memory (`cuArrayGetMemoryRequirements` fails for any
+    /// other), so it is worked out. The rule fits all of 728 shapes that an H100 with driver 580 was asked about.
     fn bytes(&self, levels: u32) -> u64 {
         if self.flags & (SPARSE | DEFERRED) != 0 {
             return 0;
         }
         let element = element_bytes(self.format).saturating_mul(self.channels.into());
-        (0..levels.min(32)).fold(0u64, |sum, level| {
-            let side = |length: u64| if length == 0 { 1 } else { (length >> level).max(1) };
-            let [width, height, depth] = self.sides;
-            let texels = side(width).saturating_mul(side(height)).saturating_mul(side(depth));
-            sum.saturating_add(texels.saturating_mul(element))
-        })
+        let [width, height, depth] = self.sides;
+        let sum = (0..levels.min(32)).fold(0u64, |sum, level| {
+            let side = |length: u64| (length >> level).max(1);
+            let row = whole(side(width).saturating_mul(element), TILE_BYTES);
+            let rest = match depth {
+                0 => blocks(side(height), TILE_ROWS, LARGEST_BLOCK),
+                _ => blocks(side(height), TILE_ROWS, 1).saturating_mul(blocks(side(depth), 1, LARGEST_BLOCK)),
+            };
+            sum.saturating_add(row.saturating_mul(rest))
+        });
+        whole(sum, PIECE)
     }
+}
+
+/// `length` in whole pieces of `piece`, which is not 0.
+fn whole(length: u64, piece: u64) -> u64 {
+    length.checked_next_multiple_of(piece).unwrap_or(u64::MAX)
+}
+
+/// `length` in whole blocks: as many tiles, a power of two, as cover it, but at most `largest`.
+fn blocks(length: u64, tile: u64, largest: u64) -> u64 {
+    let tiles = length.div_ceil(tile).checked_next_power_of_two().unwrap_or(largest).min(largest);
+    whole(length, tile.saturating_mul(tiles))
 }
 
 /// Bytes of one channel of a `CUarray_format`. Block-compressed formats say theirs by the channel as well; they are

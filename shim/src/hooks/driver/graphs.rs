@@ -1,5 +1,5 @@
 use super::{Device, Layer, Pointer, hooks, out};
-use crate::effect::{graph_memory, note};
+use crate::effect::{graph_alloc, graph_note, note};
 use core::ffi::{c_char, c_void};
 
 /// Offset of the bytes and of the address in `CUDA_MEM_ALLOC_NODE_PARAMS`: behind the pool's properties (88 bytes) and
@@ -20,19 +20,19 @@ fn node(parameters: *const c_void, field: usize) -> u64 {
 hooks! { Layer::Driver, i32, ();
     cuGraphAddMemAllocNode as "cuGraphAddMemAllocNode" 11040..99999
         (node_out: *mut usize, graph: usize, needs: *const c_void, number: usize, parameters: *mut c_void) -> 3
-        |call, rc| graph_memory(&call, rc.into(), node(parameters, NODE_ADDRESS), node(parameters, NODE_BYTES));
+        |call, rc| graph_alloc(&call, rc.into(), node(parameters, NODE_BYTES), node(parameters, NODE_ADDRESS));
     cuGraphAddMemFreeNode as "cuGraphAddMemFreeNode" 11040..99999
         (node_out: *mut usize, graph: usize, needs: *const c_void, number: usize, at: Pointer) -> 3
-        |call, rc| graph_memory(&call, rc.into(), at, 0);
+        |call, rc| graph_note(&call, rc.into(), at, 0);
     cuGraphAddNode as "cuGraphAddNode" 12020..12030
         (node_out: *mut usize, graph: usize, needs: *const c_void, number: usize, parameters: *mut c_void) -> 3
-        |call, rc| graph_memory(&call, rc.into(), 0, 0);
+        |call, rc| graph_note(&call, rc.into(), 0, 0);
     cuGraphAddNode_v2 as "cuGraphAddNode" 12030..99999
         (node_out: *mut usize, graph: usize, needs: *const c_void, edges: *const c_void, number: usize,
             parameters: *mut c_void) -> 3
-        |call, rc| graph_memory(&call, rc.into(), 0, 0);
+        |call, rc| graph_note(&call, rc.into(), 0, 0);
     cuDeviceGraphMemTrim as "cuDeviceGraphMemTrim" 11040..99999 (dev: Device) -> 3
-        |call, rc| graph_memory(&call, rc.into(), 0, 0);
+        |call, rc| graph_note(&call, rc.into(), 0, 0);
     cuDeviceGetGraphMemAttribute as "cuDeviceGetGraphMemAttribute" 11040..99999
         (dev: Device, attribute: i32, value: *mut c_void) -> 3
         |call, rc| note(&call, rc.into(), 0, 0);
@@ -42,19 +42,19 @@ hooks! { Layer::Driver, i32, ();
 
     cuGraphInstantiate as "cuGraphInstantiate" 10000..11000
         (run: *mut usize, graph: usize, error: *mut usize, log: *mut c_char, size: usize) -> 3
-        |call, rc| graph_memory(&call, rc.into(), out!(rc, run).unwrap_or(0), 0);
+        |call, rc| graph_note(&call, rc.into(), out!(rc, run).unwrap_or(0), 0);
     cuGraphInstantiate_v2 as "cuGraphInstantiate" 11000..99999
         (run: *mut usize, graph: usize, error: *mut usize, log: *mut c_char, size: usize) -> 3
-        |call, rc| graph_memory(&call, rc.into(), out!(rc, run).unwrap_or(0), 0);
+        |call, rc| graph_note(&call, rc.into(), out!(rc, run).unwrap_or(0), 0);
     cuGraphInstantiateWithFlags as "cuGraphInstantiateWithFlags" 11040..99999
         (run: *mut usize, graph: usize, flags: u64) -> 3
-        |call, rc| graph_memory(&call, rc.into(), out!(rc, run).unwrap_or(0), 0);
+        |call, rc| graph_note(&call, rc.into(), out!(rc, run).unwrap_or(0), 0);
     cuGraphInstantiateWithParams as "cuGraphInstantiateWithParams" 12000..99999
         (run: *mut usize, graph: usize, parameters: *mut c_void) -> 3
-        |call, rc| graph_memory(&call, rc.into(), out!(rc, run).unwrap_or(0), 0);
+        |call, rc| graph_note(&call, rc.into(), out!(rc, run).unwrap_or(0), 0);
     cuGraphInstantiateWithParams_ptsz as "cuGraphInstantiateWithParams" 12000..99999 [per_thread]
         (run: *mut usize, graph: usize, parameters: *mut c_void) -> 3
-        |call, rc| graph_memory(&call, rc.into(), out!(rc, run).unwrap_or(0), 0);
+        |call, rc| graph_note(&call, rc.into(), out!(rc, run).unwrap_or(0), 0);
     cuGraphExecDestroy as "cuGraphExecDestroy" 10000..99999 (run: usize) -> 3
         |call, rc| note(&call, rc.into(), run as u64, 0);
 }

@@ -1,6 +1,7 @@
+use super::vmm;
 use super::{Device, Layer, Location, Pointer, Stream, hooks, out};
-use crate::device;
-use crate::effect::{alloc, free, note, pool_alloc, pool_call, pool_gone};
+use crate::effect::{alloc, free, note, pool_alloc, pool_call, pool_gone, pool_made};
+use crate::{device, pools};
 use core::ffi::c_void;
 
 const ASYNC: &str = "async";
@@ -10,25 +11,26 @@ type Pool = u64;
 
 hooks! { Layer::Driver, i32, ();
     cuMemAllocAsync as "cuMemAllocAsync" 11020..99999 (at: *mut Pointer, size: usize, stream: Stream) -> 3
-        |call, rc| pool_alloc(&call, rc.into(), 0, size as u64, out!(rc, at).unwrap_or(0));
+        |call, rc| pool_alloc(&call, rc.into(), 0, stream as u64, size as u64, out!(rc, at).unwrap_or(0));
     cuMemAllocAsync_ptsz as "cuMemAllocAsync" 11020..99999 [per_thread]
         (at: *mut Pointer, size: usize, stream: Stream) -> 3
-        |call, rc| pool_alloc(&call, rc.into(), 0, size as u64, out!(rc, at).unwrap_or(0));
+        |call, rc| pool_alloc(&call, rc.into(), 0, stream as u64, size as u64, out!(rc, at).unwrap_or(0));
     cuMemAllocFromPoolAsync as "cuMemAllocFromPoolAsync" 11020..99999
         (at: *mut Pointer, size: usize, pool: Pool, stream: Stream) -> 3
-        |call, rc| pool_alloc(&call, rc.into(), pool, size as u64, out!(rc, at).unwrap_or(0));
+        |call, rc| pool_alloc(&call, rc.into(), pool, stream as u64, size as u64, out!(rc, at).unwrap_or(0));
     cuMemAllocFromPoolAsync_ptsz as "cuMemAllocFromPoolAsync" 11020..99999 [per_thread]
         (at: *mut Pointer, size: usize, pool: Pool, stream: Stream) -> 3
-        |call, rc| pool_alloc(&call, rc.into(), pool, size as u64, out!(rc, at).unwrap_or(0));
+        |call, rc| pool_alloc(&call, rc.into(), pool, stream as u64, size as u64, out!(rc, at).unwrap_or(0));
     cuMemFreeAsync as "cuMemFreeAsync" 11020..99999 (at: Pointer, stream: Stream) -> 3
         |call, rc| free(&call, rc.into(), ASYNC, at);
     cuMemFreeAsync_ptsz as "cuMemFreeAsync" 11020..99999 [per_thread] (at: Pointer, stream: Stream) -> 3
         |call, rc| free(&call, rc.into(), ASYNC, at);
 
     cuMemPoolCreate as "cuMemPoolCreate" 11020..99999 (pool: *mut Pool, properties: *const c_void) -> 3
-        |call, rc| pool_call(&call, rc.into(), out!(rc, pool).unwrap_or(0), 0);
+        |call, rc| pool_made(&call, rc.into(), out!(rc, pool).unwrap_or(0), vmm::place(properties).1);
     cuMemPoolDestroy as "cuMemPoolDestroy" 11020..99999 (pool: Pool) -> 3
-        |call, rc| pool_gone(&call, rc.into(), pool);
+        first forgotten = pools::forget(pool);
+        |call, rc| pool_gone(&call, rc.into(), pool, forgotten);
     cuMemPoolTrimTo as "cuMemPoolTrimTo" 11020..99999 (pool: Pool, keep: usize) -> 3
         |call, rc| pool_call(&call, rc.into(), pool, keep as u64);
     cuMemPoolSetAttribute as "cuMemPoolSetAttribute" 11020..99999

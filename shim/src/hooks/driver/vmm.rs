@@ -4,10 +4,11 @@ use core::ffi::c_void;
 
 const VMM: &str = "vmm";
 const VMM_HOST: &str = "vmm-host";
-const FOREIGN: &str = "foreign";
+/// Of another process, by a handle.
+const IMPORTED: &str = "vmm-foreign";
 
-/// Kind and device of a `CUmemAllocationProp`: its location is the third and fourth word.
-fn place(properties: *const c_void) -> (&'static str, i32) {
+/// Kind and device of a `CUmemAllocationProp`, or of a `CUmemPoolProps`, which begins alike: its location is the third and fourth word.
+pub(super) fn place(properties: *const c_void) -> (&'static str, i32) {
     if properties.is_null() {
         return (VMM, -1);
     }
@@ -52,14 +53,14 @@ hooks! { Layer::Driver, i32, ();
         |call, rc| note(&call, rc.into(), handle, 0);
     cuMemImportFromShareableHandle as "cuMemImportFromShareableHandle" 10020..99999
         (handle: *mut Handle, shareable: *mut c_void, kind: i32) -> 3
-        |call, rc| alloc(&call, rc.into(), FOREIGN, 0, out!(rc, handle).unwrap_or(0));
+        |call, rc| alloc(&call, rc.into(), IMPORTED, 0, out!(rc, handle).unwrap_or(0));
     cuMemGetHandleForAddressRange as "cuMemGetHandleForAddressRange" 11070..99999
         (handle: *mut c_void, at: Pointer, size: usize, kind: i32, flags: u64) -> 3
         |call, rc| note(&call, rc.into(), at, size as u64);
 
     // A multicast object is a window onto memory that each device gives by a handle of its own.
     cuMulticastCreate as "cuMulticastCreate" 12010..99999 (handle: *mut Handle, properties: *const c_void) -> 3
-        |call, rc| alloc(&call, rc.into(), FOREIGN, 0, out!(rc, handle).unwrap_or(0));
+        |call, rc| alloc(&call, rc.into(), IMPORTED, 0, out!(rc, handle).unwrap_or(0));
     cuMulticastAddDevice as "cuMulticastAddDevice" 12010..99999 (handle: Handle, dev: Device) -> 3
         |call, rc| note(&call, rc.into(), handle, 0);
     cuMulticastBindMem as "cuMulticastBindMem" 12010..13010
