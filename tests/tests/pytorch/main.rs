@@ -2,9 +2,8 @@
 //!
 //! `KVTRACE_TEST_TORCH` names a python interpreter with PyTorch for CUDA 13; `scripts/test --full` sets it.
 
-use kvtrace_tests::{Bench, File, kit, run, skip};
+use kvtrace_tests::{Bench, kit, run, skip};
 use serde_json::Value;
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -44,7 +43,13 @@ fn compare(config: &str, kind: &str, function: &str) {
 
     let trace = bench.trace();
     assert_eq!(trace.files.len(), 1, "{:?}", trace.files.iter().map(|file| &file.path).collect::<Vec<_>>());
-    let ledger = live_at_queries(&trace.files[0]);
+    // No KV cache was sized, which is an answer of its own: exit code 3 with everything else on stdout.
+    let show = bench.plain(kit("bin/kvtrace")).arg("show").arg(bench.path("trace")).args(["--format", "json"]).output();
+    let show = show.unwrap();
+    let complaint = String::from_utf8_lossy(&show.stderr);
+    assert_eq!(show.status.code(), Some(3), "{complaint}");
+    assert!(!complaint.contains("panicked"), "{complaint}");
+    let ledger = live_at_queries(&serde_json::from_slice(&show.stdout).expect("JSON"));
     assert_eq!(ledger.len(), checkpoints.len(), "one query a checkpoint");
     for (live, checkpoint) in ledger.iter().zip(&checkpoints) {
         println!("{kind}: ledger {live}, {checkpoint}");
@@ -59,32 +64,13 @@ fn compare(config: &str, kind: &str, function: &str) {
         let module = call["mod"].as_str().and_then(|module| module.rsplit('/').next());
         assert_eq!(module, Some(ALLOCATOR), "{call}");
     }
-
-    // No KV cache was sized, which is an answer of its own.
-    let show = bench.plain(kit("bin/kvtrace")).arg("show").arg(bench.path("trace")).output().unwrap();
-    let complaint = String::from_utf8_lossy(&show.stderr);
-    assert_eq!(show.status.code(), Some(3), "{complaint}");
-    assert!(!complaint.contains("panicked"), "{complaint}");
 }
 
-/// The bytes that live on the driver layer at each query for memory figures. A failed call changed nothing.
-fn live_at_queries(file: &File) -> Vec<u64> {
-    let mut live = HashMap::new();
-    let mut at_queries = Vec::new();
-    for line in file.lines.iter().filter(|line| line["layer"] == "driver" && line["rc"] == 0) {
-        let key = || (line["kind"].to_string(), line["ptr"].to_string());
-        match line["ev"].as_str() {
-            Some("alloc") if ["device", "async", "vmm"].iter().any(|kind| line["kind"] == *kind) => {
-                assert!(live.insert(key(), line["size"].as_u64().expect("a size")).is_none(), "given twice: {line}");
-            }
-            Some("free") => {
-                live.remove(&key());
-            }
-            Some("query") => at_queries.push(live.values().sum()),
-            _ => {}
-        }
-    }
-    at_queries
+/// What the ledger holds on the device at each query for memory figures: of pools, what they took from it.
+fn live_at_queries(show: &Value) -> Vec<u64> {
+    let queries = show["queries"].as_array().expect("queries").iter();
+    let answered = queries.filter(|query| query["rc"] == 0 && !query["free_bytes"].is_null());
+    answered.map(|query| query["device_live_bytes"].as_u64().expect("bytes")).collect()
 }
 
 /// The interpreter to test with. Without one the test passes, but says so aloud.
