@@ -28,7 +28,8 @@ pub fn parse(line: &[u8]) -> Option<(Stamp, Event<'_>)> {
         let dev = rest.signed(",\"dev\":")?.try_into().ok()?;
         let size = rest.number(",\"size\":")?;
         let ptr = rest.hex(",\"ptr\":")?;
-        Event::Alloc(Alloc { name, layer, depth, rc, dur, module, offset, kind, dev, size, ptr })
+        let pool = if rest.0 == b"}" { 0 } else { rest.hex(",\"pool\":")? };
+        Event::Alloc(Alloc { name, layer, depth, rc, dur, module, offset, kind, dev, size, ptr, pool })
     } else {
         let ptr = rest.hex(",\"ptr\":")?;
         Event::Free(Free { name, layer, depth, rc, dur, module, offset, kind, ptr })
@@ -107,7 +108,7 @@ mod tests {
     use crate::record::{self, Call};
     use proptest::prelude::*;
 
-    fn line(is_alloc: bool, number: u64, rc: i64, dev: i32, module: &[u8]) -> Vec<u8> {
+    fn line(is_alloc: bool, number: u64, rc: i64, dev: i32, module: &[u8], pool: bool) -> Vec<u8> {
         let mut buf = [0; crate::MAX_LINE];
         let mut line = Line::new(&mut buf);
         let stamp = record::Stamp { n: number, t: number / 2, pid: 7, tid: number as u32 };
@@ -118,13 +119,16 @@ mod tests {
             line.i64("dev", dev.into()).u64("size", number);
         }
         line.hex("ptr", number);
+        if pool {
+            line.hex("pool", number);
+        }
         line.finish().trim_ascii_end().to_vec()
     }
 
     #[test]
     fn what_the_writer_puts_goes_the_quick_way() {
-        for is_alloc in [true, false] {
-            assert!(parse(&line(is_alloc, u64::MAX, -7, -1, b"/usr/lib/libcudart.so.12")).is_some());
+        for (is_alloc, pool) in [(true, true), (true, false), (false, false)] {
+            assert!(parse(&line(is_alloc, u64::MAX, -7, -1, b"/usr/lib/libcudart.so.12", pool)).is_some());
         }
     }
 
@@ -132,10 +136,10 @@ mod tests {
         /// Whatever goes the quick way comes out as it would the other way; nothing is accepted that would not be.
         #[test]
         fn both_ways_agree(
-            is_alloc: bool, number: u64, rc: i64, dev: i32, module: Vec<u8>,
+            is_alloc: bool, pool: bool, number: u64, rc: i64, dev: i32, module: Vec<u8>,
             flips in prop::collection::vec((0usize..400, any::<u8>()), 0..3),
         ) {
-            let mut line = line(is_alloc, number, rc, dev, &module);
+            let mut line = line(is_alloc, number, rc, dev, &module, pool);
             for (at, byte) in flips {
                 if let Some(slot) = line.get_mut(at) { *slot = byte; }
             }
