@@ -95,7 +95,7 @@ macro_rules! calls {
             /// Function name.
             pub name: Cow<'a, str>,
             #[serde(borrow)]
-            /// `driver`, `runtime`, `nvml` or `libc`. Bytes are counted on the driver layer only.
+            /// `driver`, `runtime`, `hip`, `nvml` or `libc`. Bytes are counted on the driver's and on HIP's layer only.
             pub layer: Cow<'a, str>,
             /// Number of traced calls that enclose this one on its thread.
             pub depth: u32,
@@ -159,7 +159,9 @@ events! {
     }
     /// A GPU, at its first use.
     Device {
-        /// CUDA ordinal.
+        /// `driver` or `hip`: whose ordinal `dev` is.
+        #[serde(borrow, default = "driver")] layer: Cow<'a, str>,
+        /// CUDA or HIP ordinal.
         dev: i32,
         /// As the driver names it.
         #[serde(borrow)] name: Cow<'a, str>,
@@ -171,7 +173,7 @@ events! {
         cc_major: u32,
         /// Compute capability, minor.
         cc_minor: u32,
-        /// Driver API version, 13000 for 13.0.
+        /// Version as the driver says it: 13000 for CUDA 13.0.
         driver: u32,
     }
     /// What the machine looked like beside a query.
@@ -229,19 +231,25 @@ events! {
 calls! {
     /// The program asked for memory figures.
     Query {
-        /// CUDA ordinal, -1 if the question is not about a device.
+        /// CUDA or HIP ordinal, -1 if the question is not about a device or is NVML's.
         dev: i32,
+        /// NVML's index of the GPU.
+        #[serde(default)] nvml: Option<u32>,
+        /// NVML's index of the MIG device in the GPU, if it is one.
+        #[serde(default)] mig: Option<u32>,
         /// Free memory as the program was told, bytes; absent if the function failed or does not tell it.
         #[serde(default)] free: Option<u64>,
         /// Total memory as the program was told, bytes.
         #[serde(default)] total: Option<u64>,
+        /// Memory that driver and firmware keep, where the program was told that apart, bytes.
+        #[serde(default)] reserved: Option<u64>,
     }
     /// Memory was taken.
     Alloc {
         /// `device`, `async`, `vmm`, `array`, `graph`, `vmm-host`, `managed`, `host`, `registered`, `foreign` or
         /// `vmm-foreign`.
         #[serde(borrow)] kind: Cow<'a, str>,
-        /// CUDA ordinal, -1 if it was not to be found out.
+        /// CUDA or HIP ordinal, -1 if it was not to be found out.
         dev: i32,
         /// Bytes asked for.
         size: u64,
@@ -279,7 +287,7 @@ calls! {
         #[serde(deserialize_with = "hex")] ptr: u64,
         /// Length, bytes.
         size: u64,
-        /// Where to: CUDA ordinal, -1 for the host.
+        /// Where to: CUDA or HIP ordinal, -1 for the host.
         dev: i32,
     }
     /// A call about memory that takes and gives back none that could be counted.
@@ -288,6 +296,18 @@ calls! {
         #[serde(deserialize_with = "hex")] ptr: u64,
         /// Bytes that it is about, 0 if none.
         size: u64,
+        /// NVML's index of the GPU.
+        #[serde(default)] nvml: Option<u32>,
+        /// NVML's index of the MIG device in the GPU, if it is one.
+        #[serde(default)] mig: Option<u32>,
+        /// UUID or PCI bus id by which NVML was asked for a device.
+        #[serde(borrow, default)] id: Cow<'a, str>,
+        /// Entries of the list that NVML was asked for.
+        #[serde(default)] count: Option<u32>,
+        /// Device memory of this process as NVML says, bytes.
+        #[serde(default)] own: Option<u64>,
+        /// Device memory of the other processes as NVML says, bytes.
+        #[serde(default)] others: Option<u64>,
     }
     /// A memory file was opened.
     File {
@@ -309,7 +329,7 @@ pub struct Pool {
     /// Handle, 0 for the memory that a device holds for graphs.
     #[serde(deserialize_with = "hex")]
     pub pool: u64,
-    /// CUDA ordinal; -1 of a pool that is gone.
+    /// CUDA or HIP ordinal, -1 for a pool that is gone.
     pub dev: i32,
     /// Bytes taken from the device.
     pub reserved: u64,
@@ -332,6 +352,11 @@ pub struct Exit {
     /// Signal, if one killed it.
     #[serde(default)]
     pub signal: Option<i32>,
+}
+
+/// Before HIP had a layer, every device was of CUDA's driver.
+fn driver() -> Cow<'static, str> {
+    Cow::Borrowed("driver")
 }
 
 /// Reads `"0x7f00"`.

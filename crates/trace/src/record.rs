@@ -21,7 +21,7 @@ pub struct Stamp {
 pub struct Call<'a> {
     /// The function's name without suffixes for ABI versions, `cuMemGetInfo`.
     pub name: &'a str,
-    /// `driver`, `runtime`, `nvml` or `libc`. Bytes are counted on the driver layer only.
+    /// `driver`, `runtime`, `hip`, `nvml` or `libc`. Bytes are counted on the driver's and on HIP's layer only.
     pub layer: &'a str,
     /// How many traced calls enclose this one on its thread.
     pub depth: u32,
