@@ -15,7 +15,8 @@ pub struct Thread {
     pub tid: Cell<u32>,
     /// The process for which `tid` was read.
     pub tid_of_pid: Cell<u32>,
-    spare: Cell<u32>,
+    /// Questions of our own that are under way on this thread: see `helper`.
+    pub asking: Cell<u32>,
 }
 
 global_asm!(

@@ -1,9 +1,10 @@
 //! From a finished call to its event. One function for each thing that a call can do to memory; a row of the hook
 //! table names one of them.
 
-use crate::hooks::Hook;
+use crate::device::{self, Api};
+use crate::hooks::{Hook, Layer};
 use crate::trace::Event;
-use crate::{arch, device, modules, pools, sys, view};
+use crate::{arch, helper, modules, pools, sys, view};
 use kvtrace_trace::line::Line;
 use kvtrace_trace::record;
 
@@ -32,6 +33,27 @@ impl Call {
         Call { hook, return_address, begin: sys::clock(libc::CLOCK_MONOTONIC), dur: 0, depth }
     }
 
+    /// Whether the call serves a question of ours, and is nothing that the program did.
+    pub fn is_our_own(&self) -> bool {
+        helper::is_asking()
+    }
+
+    /// The API whose devices the call is about.
+    pub fn api(&self) -> &'static Api {
+        device::api(self.hook.layer)
+    }
+
+    /// Ordinal of the device that is current, -1 if there is none or it must not be asked for. HIP keeps a thread's last
+    /// error, which any answer of its replaces, a good one too: after a failed call the program may look there next.
+    pub fn device(&self, rc: i64) -> i32 {
+        if rc != 0 && self.hook.layer == Layer::Hip { -1 } else { self.api().current() }
+    }
+
+    /// The layer of the function.
+    pub fn layer(&self) -> Layer {
+        self.hook.layer
+    }
+
     /// Return address of the call.
     pub fn return_address(&self) -> usize {
         self.return_address
@@ -48,6 +70,13 @@ impl Call {
         self.begin.wrapping_add(self.dur)
     }
 
+    /// Writes the view of the machine that belongs to the query `number`, if the program itself asked it.
+    pub fn view(&self, number: u64) {
+        if self.depth == 0 && number != 0 {
+            view::write(number);
+        }
+    }
+
     /// A memory file was opened. Returns the event's number, 0 if it was not written.
     pub fn file(&self, path: &core::ffi::CStr, with_content: bool) -> u64 {
         let mut content = [0u8; 256];
@@ -58,7 +87,7 @@ impl Call {
     }
 
     /// Writes the event: what every call carries, then `fields`. Returns its number, 0 if it was not written.
-    fn write(&self, kind: &'static str, rc: i64, fields: impl FnOnce(&mut Line)) -> u64 {
+    pub fn write(&self, kind: &'static str, rc: i64, fields: impl FnOnce(&mut Line)) -> u64 {
         let Some(mut event) = Event::begin(kind, self.begin) else { return 0 };
         let caller = modules::caller(self.return_address);
         modules::announce(event.process(), caller);
@@ -87,20 +116,17 @@ pub unsafe fn out<T: Copy>(at: *const T) -> Option<T> {
 
 /// The program asked for memory figures. The outermost question of a chain gets a view of the machine.
 pub fn query(call: &Call, rc: i64, on_device: bool, free: Option<u64>, total: Option<u64>) {
-    let dev = if on_device { device::current() } else { -1 };
-    if on_device {
-        pools::tell(call.end(), dev);
+    let dev = if on_device { call.device(rc) } else { -1 };
+    if on_device && rc == 0 {
+        pools::tell(call.api(), call.end(), dev);
     }
-    let number = query_on(call, rc, dev, free, total);
-    if call.depth == 0 && number != 0 {
-        view::write(number);
-    }
+    call.view(query_on(call, rc, dev, free, total));
 }
 
 /// As [`query`], about a device that the program names, and without a view. Returns the event's number.
 pub fn query_on(call: &Call, rc: i64, dev: i32, free: Option<u64>, total: Option<u64>) -> u64 {
     if rc == 0 {
-        device::announce(dev);
+        call.api().announce(dev);
     }
     call.write("query", rc, |line| {
         line.i64("dev", dev.into());
@@ -115,7 +141,7 @@ pub fn query_on(call: &Call, rc: i64, dev: i32, free: Option<u64>, total: Option
 
 /// Memory was taken, or was not: `ptr` is 0 then.
 pub fn alloc(call: &Call, rc: i64, kind: &'static str, size: u64, ptr: u64) {
-    alloc_on(call, rc, kind, device::current(), size, ptr);
+    alloc_on(call, rc, kind, call.device(rc), size, ptr);
 }
 
 /// As [`alloc`], on a device that the program names.
@@ -125,15 +151,21 @@ pub fn alloc_on(call: &Call, rc: i64, kind: &'static str, dev: i32, size: u64, p
     });
 }
 
+/// Memory of another process or another API came into sight at `at`.
+pub fn alloc_foreign(call: &Call, rc: i64, at: u64) {
+    alloc(call, rc, "foreign", call.api().range(at), at);
+}
+
 /// Stream-ordered memory was taken, from a pool or from the device's current one (0). On a stream that is being captured
 /// nothing was taken: the graph got a node that will.
 pub fn pool_alloc(call: &Call, rc: i64, pool: u64, stream: u64, size: u64, ptr: u64) {
-    if rc == 0 && device::is_capturing(stream, call.hook.per_thread) {
+    let api = call.api();
+    if rc == 0 && api.is_capturing(stream, call.hook.per_thread) {
         return graph_alloc(call, rc, size, ptr);
     }
-    let dev = device::current();
-    let pool = if pool == 0 && rc == 0 { device::current_pool(dev) } else { pool };
-    let watched = if rc == 0 { pools::watch(pool, dev) } else { None };
+    let dev = call.device(rc);
+    let pool = if pool == 0 && rc == 0 { api.current_pool(dev) } else { pool };
+    let watched = if rc == 0 { pools::watch(api, pool, dev) } else { None };
     if watched.is_some_and(pools::Watched::is_on_host) {
         return alloc_on(call, rc, "host", -1, size, ptr);
     }
@@ -141,7 +173,7 @@ pub fn pool_alloc(call: &Call, rc: i64, pool: u64, stream: u64, size: u64, ptr: 
         line.text("kind", b"async").i64("dev", dev.into()).u64("size", size).hex("ptr", ptr).hex("pool", pool);
     });
     if let Some(watched) = watched {
-        watched.tell(call.end(), false);
+        watched.tell(api, call.end(), false);
     }
 }
 
@@ -149,7 +181,7 @@ pub fn pool_alloc(call: &Call, rc: i64, pool: u64, stream: u64, size: u64, ptr: 
 pub fn pool_made(call: &Call, rc: i64, pool: u64, dev: i32) {
     note(call, rc, pool, 0);
     if rc == 0 {
-        pools::watch(pool, dev);
+        pools::watch(call.api(), pool, dev);
     }
 }
 
@@ -157,9 +189,9 @@ pub fn pool_made(call: &Call, rc: i64, pool: u64, dev: i32) {
 pub fn pool_call(call: &Call, rc: i64, pool: u64, size: u64) {
     note(call, rc, pool, size);
     if rc == 0
-        && let Some(watched) = pools::watch(pool, device::current())
+        && let Some(watched) = pools::watch(call.api(), pool, call.device(rc))
     {
-        watched.tell(call.end(), false);
+        watched.tell(call.api(), call.end(), false);
     }
 }
 
@@ -168,16 +200,16 @@ pub fn pool_gone(call: &Call, rc: i64, pool: u64, forgotten: Option<pools::Forgo
     note(call, rc, pool, 0);
     match rc {
         0 => pools::gone(pool, forgotten),
-        _ => pools::remember(pool, forgotten),
+        _ => pools::remember(call.api(), pool, forgotten),
     }
 }
 
 /// A graph got a node that takes memory when the graph is launched.
 pub fn graph_alloc(call: &Call, rc: i64, size: u64, ptr: u64) {
-    let dev = device::current();
+    let dev = call.device(rc);
     alloc_on(call, rc, "graph", dev, size, ptr);
     if rc == 0 {
-        pools::watch_graphs(dev);
+        pools::watch_graphs(call.api(), dev);
     }
 }
 
@@ -185,7 +217,7 @@ pub fn graph_alloc(call: &Call, rc: i64, size: u64, ptr: u64) {
 pub fn graph_note(call: &Call, rc: i64, ptr: u64, size: u64) {
     note(call, rc, ptr, size);
     if rc == 0 {
-        pools::watch_graphs(device::current());
+        pools::watch_graphs(call.api(), call.api().current());
     }
 }
 

@@ -5,7 +5,7 @@
 //! [`resolve`] is how the stubs come into play where a program looks functions up instead of linking them.
 //!
 //! Rules that hold for every line here: no panic, no heap, no lock that a signal or a fork can leave held, no thread,
-//! no signal handler, `errno` untouched, and nothing from CUDA or NVML in the constructor.
+//! no signal handler, `errno` untouched, and nothing from CUDA, HIP or NVML in the constructor.
 //!
 //! Built with `panic = "abort"` (profile `shim`) the crate uses no std; other profiles link std so that tools which
 //! compile the whole workspace need no special flags. Only the former is ever shipped.
@@ -21,8 +21,10 @@ mod device;
 mod effect;
 mod elf;
 mod header;
+mod helper;
 mod hooks;
 mod modules;
+mod nvml;
 mod pools;
 mod process;
 mod resolve;

@@ -49,12 +49,14 @@ pub fn caller(address: usize) -> Caller {
     cached(address).or_else(|| insert(address)).unwrap_or(Caller { path: &[], offset: address as u64, index: None })
 }
 
-/// Whether the call comes from a library whose lookups must reach the driver itself: NVIDIA's own, UCX, which patches
-/// the code it finds, and this one.
+/// Whether the call comes from a library whose lookups must reach the library itself that it asks for: NVIDIA's own,
+/// HIP, whose `hipGetProcAddress` is a lookup in itself, AMD's profiler, UCX, which patches the code it finds, and this
+/// one.
 pub fn is_never_substituted(address: usize) -> bool {
     let caller = caller(address);
     let name = base_name(caller.path);
-    const PREFIXES: [&[u8]; 5] = [b"libcuda.so", b"libnvidia-", b"libcupti", b"libucm", b"libkvtrace.so"];
+    const PREFIXES: [&[u8]; 7] =
+        [b"libcuda.so", b"libnvidia-", b"libcupti", b"libamdhip64.so", b"librocprofiler", b"libucm", b"libkvtrace.so"];
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 

@@ -1,5 +1,5 @@
-//! What the driver holds for stream-ordered memory and for graphs. It takes such memory in advance and keeps it for
-//! later, so what a program allocates and what leaves the device are two figures; the second is asked of the driver,
+//! What a GPU library holds for stream-ordered memory and for graphs. It takes such memory in advance and keeps it for
+//! later, so what a program allocates and what leaves the device are two figures; the second is asked of the library,
 //! past our own hooks, and written when it has changed.
 //!
 //! What that costs: after a stream-ordered allocation one `cuMemPoolGetAttribute` about its pool, a read of a counter
@@ -11,18 +11,20 @@
 //! nothing of. So a pool is forgotten before the real destruction begins, and that waits for the questions in flight. A
 //! fork child knows no pools: its parent's handles mean nothing to it, and its page is empty.
 
-use crate::process::{self, Process};
+use crate::device::Api;
+use crate::process::{self, Held};
+use crate::sys;
 use crate::trace::Event;
-use crate::{device, sys};
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
-/// How many pools of one process are watched. Of any further one the analyzer counts what is allocated.
+/// How many pools of one process are watched, of each API. Of any further one the analyzer counts what is allocated.
 pub const MOST: usize = 16;
 /// On how many GPUs of one process graphs are watched.
 pub const MOST_GPUS: usize = 16;
 /// Stands for the memory that a device holds for graphs.
 const GRAPHS: u64 = 0;
 
+// CUDA and HIP number these alike.
 const POOL_RESERVED: i32 = 5;
 const POOL_USED: i32 = 7;
 const GRAPH_USED: i32 = 0;
@@ -71,20 +73,20 @@ impl Watched {
     }
 
     /// Writes what the pool holds after a call that ended at `time`, if that is another figure than the last time.
-    pub fn tell(&self, time: u64, beside_query: bool) {
+    pub fn tell(&self, api: &Api, time: u64, beside_query: bool) {
         // Sequentially consistent, as in `forget`: either this question sees that the pool is gone, or `forget` sees the
         // question.
         self.asking.fetch_add(1, Ordering::SeqCst);
         let pool = self.handle.load(Ordering::SeqCst);
         if pool != 0
             && !self.is_on_host()
-            && let Some(reserved) = device::of_pool(pool, POOL_RESERVED)
+            && let Some(reserved) = api.of_pool(pool, POOL_RESERVED)
         {
             let changed = self.reserved.swap(reserved, Ordering::AcqRel) != reserved;
             let again = beside_query && self.stale.swap(0, Ordering::AcqRel) != 0;
             if changed || again {
                 self.stale.store((!beside_query).into(), Ordering::Release);
-                let used = device::of_pool(pool, POOL_USED).unwrap_or(0);
+                let used = api.of_pool(pool, POOL_USED).unwrap_or(0);
                 write(time, pool, self.dev.load(Ordering::Relaxed), reserved, used, false);
             }
         }
@@ -93,11 +95,11 @@ impl Watched {
 }
 
 /// From now on the pool is asked for what it holds.
-pub fn watch(pool: u64, dev: i32) -> Option<&'static Watched> {
+pub fn watch(api: &Api, pool: u64, dev: i32) -> Option<&'static Watched> {
     if pool == 0 {
         return None;
     }
-    for slot in &process::current().pools {
+    for slot in &api.held(process::current()).pools {
         match slot.handle.compare_exchange(0, pool, Ordering::SeqCst, Ordering::SeqCst) {
             Ok(_) => {
                 slot.dev.store(dev, Ordering::Relaxed);
@@ -118,8 +120,9 @@ pub struct Forgotten {
 
 /// To be called before the real function destroys the pool: no question about it is in flight from here on. A thread
 /// that is stopped in the middle of one is not waited for for ever.
-pub fn forget(pool: u64) -> Option<Forgotten> {
-    let slot = process::current().pools.iter().find(|slot| slot.handle.load(Ordering::SeqCst) == pool)?;
+pub fn forget(api: &Api, pool: u64) -> Option<Forgotten> {
+    let slots = &api.held(process::current()).pools;
+    let slot = slots.iter().find(|slot| slot.handle.load(Ordering::SeqCst) == pool)?;
     slot.handle.compare_exchange(pool, 0, Ordering::SeqCst, Ordering::SeqCst).ok()?;
     for _ in 0..PATIENCE {
         if slot.asking.load(Ordering::SeqCst) == 0 {
@@ -140,39 +143,39 @@ pub fn gone(pool: u64, forgotten: Option<Forgotten>) {
 }
 
 /// It is not: the driver refused.
-pub fn remember(pool: u64, forgotten: Option<Forgotten>) {
+pub fn remember(api: &Api, pool: u64, forgotten: Option<Forgotten>) {
     if let Some(Forgotten { dev, .. }) = forgotten {
-        watch(pool, dev);
+        watch(api, pool, dev);
     }
 }
 
 /// From now on a device is asked for what it holds for graphs.
-pub fn watch_graphs(dev: i32) {
+pub fn watch_graphs(api: &Api, dev: i32) {
     if let Some(bit) = bit(dev) {
-        process::current().graphs.fetch_or(bit, Ordering::AcqRel);
+        api.held(process::current()).graphs.fetch_or(bit, Ordering::AcqRel);
     }
 }
 
 /// Beside a query that was answered at `time`: writes whatever has changed since the last time.
-pub fn tell(time: u64, dev: i32) {
-    let process = process::current();
-    for slot in &process.pools {
+pub fn tell(api: &Api, time: u64, dev: i32) {
+    let held = api.held(process::current());
+    for slot in &held.pools {
         if slot.handle.load(Ordering::Acquire) != 0 {
-            slot.tell(time, true);
+            slot.tell(api, time, true);
         }
     }
-    tell_graphs(process, time, dev);
+    tell_graphs(api, held, time, dev);
 }
 
-fn tell_graphs(process: &Process, time: u64, dev: i32) {
-    let (Some(bit), Some(last)) = (bit(dev), usize::try_from(dev).ok().and_then(|dev| process.graph_reserved.get(dev)))
+fn tell_graphs(api: &Api, held: &Held, time: u64, dev: i32) {
+    let (Some(bit), Some(last)) = (bit(dev), usize::try_from(dev).ok().and_then(|dev| held.graph_reserved.get(dev)))
     else {
         return;
     };
-    if process.graphs.load(Ordering::Acquire) & bit == 0 {
+    if held.graphs.load(Ordering::Acquire) & bit == 0 {
         return;
     }
-    if let (Some(reserved), Some(used)) = (device::of_graphs(dev, GRAPH_RESERVED), device::of_graphs(dev, GRAPH_USED))
+    if let (Some(reserved), Some(used)) = (api.of_graphs(dev, GRAPH_RESERVED), api.of_graphs(dev, GRAPH_USED))
         && last.swap(reserved, Ordering::AcqRel) != reserved
     {
         write(time, GRAPHS, dev, reserved, used, false);

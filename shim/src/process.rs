@@ -26,6 +26,17 @@ pub struct Process {
     pub dropped: AtomicU64,
     /// One bit per entry of the module cache: its `module` event is written.
     pub modules: [AtomicU64; 4],
+    /// What is known of the devices of CUDA's driver, and of HIP's: see `device`.
+    pub held: [Held; 2],
+    /// How many programs this process was before, by exec, as far as they left a trace.
+    pub image: AtomicU32,
+    /// Where the memory controller was found, plus 1: see `view`.
+    pub cgroup_kind: AtomicU32,
+}
+
+/// What a process holds of the devices of one API, as far as the events to come depend on it.
+#[repr(C)]
+pub struct Held {
     /// One bit per GPU: its `device` event is written.
     pub devices: AtomicU64,
     /// Pools that are watched.
@@ -34,14 +45,30 @@ pub struct Process {
     pub graphs: AtomicU64,
     /// What graphs held on each GPU when it was last written.
     pub graph_reserved: [AtomicU64; pools::MOST_GPUS],
-    /// How many programs this process was before, by exec, as far as they left a trace.
-    pub image: AtomicU32,
-    /// Where the memory controller was found, plus 1: see `view`.
-    pub cgroup_kind: AtomicU32,
+}
+
+impl Held {
+    const fn nothing() -> Held {
+        Held {
+            devices: AtomicU64::new(0),
+            pools: [const { pools::Watched::new() }; pools::MOST],
+            graphs: AtomicU64::new(0),
+            graph_reserved: [const { AtomicU64::new(0) }; pools::MOST_GPUS],
+        }
+    }
+
+    fn wipe(&self) {
+        for word in [&self.devices, &self.graphs].into_iter().chain(&self.graph_reserved) {
+            word.store(0, Ordering::Relaxed);
+        }
+        for pool in &self.pools {
+            pool.clear();
+        }
+    }
 }
 
 const SIZE: usize = 4096;
-const _: () = assert!(size_of::<Process>() <= SIZE);
+const _: () = assert!(size_of::<Process>() <= SIZE, "the state fits into its page");
 
 /// Serves until the page is there, and for good where there is no memory for one.
 static FIRST: Process = Process {
@@ -54,10 +81,7 @@ static FIRST: Process = Process {
     events: AtomicU64::new(0),
     dropped: AtomicU64::new(0),
     modules: [const { AtomicU64::new(0) }; 4],
-    devices: AtomicU64::new(0),
-    pools: [const { pools::Watched::new() }; pools::MOST],
-    graphs: AtomicU64::new(0),
-    graph_reserved: [const { AtomicU64::new(0) }; pools::MOST_GPUS],
+    held: [const { Held::nothing() }; 2],
     image: AtomicU32::new(0),
     cgroup_kind: AtomicU32::new(0),
 };
@@ -133,13 +157,11 @@ fn wipe(process: &Process) {
     process.fd.store(0, Ordering::Relaxed);
     process.events.store(0, Ordering::Relaxed);
     process.dropped.store(0, Ordering::Relaxed);
-    process.devices.store(0, Ordering::Relaxed);
-    process.graphs.store(0, Ordering::Relaxed);
     process.cgroup_kind.store(0, Ordering::Relaxed);
-    for pool in &process.pools {
-        pool.clear();
+    for held in &process.held {
+        held.wipe();
     }
-    for word in process.modules.iter().chain(&process.graph_reserved) {
-        word.store(0, Ordering::Relaxed);
+    for bits in &process.modules {
+        bits.store(0, Ordering::Relaxed);
     }
 }

@@ -1,5 +1,5 @@
-//! Functions that a program looks up rather than links: `dlsym`, `dlvsym` and `cuGetProcAddress`. The real lookup
-//! always comes first; only what it found is ever replaced, and only by a wrapper of the same ABI.
+//! Functions that a program looks up rather than links: `dlsym`, `dlvsym`, `cuGetProcAddress` and HIP's like of it. The
+//! real lookup always comes first; only what it found is ever replaced, and only by a wrapper of the same ABI.
 
 use crate::effect::Call;
 use crate::elf;
@@ -14,7 +14,7 @@ const RTLD_DEFAULT: usize = 0;
 const RTLD_NEXT: usize = usize::MAX;
 
 /// One bit per hash of a name in the table: most names that a program looks up are none of ours.
-static NAMES: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+static NAMES: [AtomicU64; 256] = [const { AtomicU64::new(0) }; 256];
 
 /// Finds the functions behind the stubs.
 pub fn prepare() {
@@ -27,11 +27,11 @@ pub fn prepare() {
     seen::prepare();
 }
 
-/// Where the name's bit lies: FNV-1a, folded to the table's 4096 bits.
+/// Where the name's bit lies: FNV-1a, folded to the table's 16384 bits.
 fn place(name: &[u8]) -> (usize, u64) {
     let hash = name.iter().fold(0x811c_9dc5u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-    let folded = hash ^ (hash >> 12) ^ (hash >> 24);
-    (((folded >> 6) & 63) as usize, 1 << (folded & 63))
+    let folded = hash ^ (hash >> 14) ^ (hash >> 28);
+    (((folded >> 6) & 255) as usize, 1 << (folded & 63))
 }
 
 /// Whether the name may be one of the table's.
@@ -107,7 +107,7 @@ fn belongs(address: usize, layer: Layer) -> bool {
     answer.unwrap_or(false)
 }
 
-/// After a `cuGetProcAddress`: puts the wrapper of the same name, ABI and stream kind in place of what was found.
+/// After a `cuGetProcAddress` or its like: puts the wrapper of the same name, ABI and stream kind in place of what was found.
 pub fn looked_up(call: &Call, rc: i32, name: *const c_char, function: *mut usize) {
     // The first question of every runtime is for the empty name, as a probe.
     if rc != 0 || name.is_null() || function.is_null() {
@@ -118,11 +118,13 @@ pub fn looked_up(call: &Call, rc: i32, name: *const c_char, function: *mut usize
     if found == 0 || crate::config::get().is_none() || modules::is_never_substituted(call.return_address()) {
         return;
     }
-    // The driver hands out the functions that it exports, so the address says which of a name's ABIs it is.
-    let mut rows = hooks::driver::TABLES.iter().flat_map(|table| table.iter());
-    let named = rows.clone().any(|hook| hook.name.as_bytes() == bytes);
-    let Some(hook) = rows.find(|hook| named && hook.real() == Some(found)) else {
-        if named {
+    // The library hands out the functions that it exports, so the address says which of a name's ABIs it is.
+    let is_asked_for = |name: &str| name.as_bytes() == bytes;
+    let mut rows = hooks::all()
+        .filter(|hook| hook.layer == call.layer() && (is_asked_for(hook.name) || is_asked_for(hook.symbol)));
+    let is_ours = rows.clone().next().is_some();
+    let Some(hook) = rows.find(|hook| hook.real() == Some(found)) else {
+        if is_ours {
             tell_unknown_once();
         }
         return;
@@ -139,7 +141,10 @@ fn tell_unknown_once() {
     }
     if let Some(mut event) = Event::begin("warning", crate::sys::clock(libc::CLOCK_MONOTONIC)) {
         event.write(|line| {
-            line.text("text", b"the driver has a newer form of a memory function than this version knows: not traced");
+            line.text(
+                "text",
+                b"the GPU library has a newer form of a memory function than this version knows: not traced",
+            );
         });
     }
 }

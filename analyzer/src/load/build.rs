@@ -74,7 +74,7 @@ impl Builder {
             }),
             Event::Query(query) => self.query(stamp, query),
             Event::View(view) => self.view(stamp, view),
-            Event::Alloc(alloc) if counted(&alloc.layer, alloc.rc) => {
+            Event::Alloc(alloc) if counted(&alloc.layer, alloc.depth, alloc.rc) => {
                 let module = self.module(&alloc.module);
                 let end = stamp.t.saturating_add(alloc.dur);
                 let kind = MemoryKind::of(&alloc.kind);
@@ -85,26 +85,26 @@ impl Builder {
                 let module = self.module(&alloc.module);
                 self.name_owner(alloc.ptr, module);
             }
-            Event::Free(free) if counted(&free.layer, free.rc) => {
+            Event::Free(free) if counted(&free.layer, free.depth, free.rc) => {
                 let module = self.module(&free.module);
                 let event = self.memory(stamp, stamp.t, Operation::Free, MemoryKind::of(&free.kind), free.ptr);
                 self.trace.memory.push(MemoryEvent { module, ..event });
             }
-            Event::Map(map) if counted(&map.layer, map.rc) => {
+            Event::Map(map) if counted(&map.layer, map.depth, map.rc) => {
                 let end = stamp.t.saturating_add(map.dur);
                 let event = self.memory(stamp, end, Operation::Map, MemoryKind::Vmm, map.ptr);
                 self.trace.memory.push(MemoryEvent { size: map.size, handle: map.handle, ..event });
             }
-            Event::Unmap(map) if counted(&map.layer, map.rc) => {
+            Event::Unmap(map) if counted(&map.layer, map.depth, map.rc) => {
                 let event = self.memory(stamp, stamp.t, Operation::Unmap, MemoryKind::Vmm, map.ptr);
                 self.trace.memory.push(MemoryEvent { size: map.size, ..event });
             }
-            Event::Retain(retain) if counted(&retain.layer, retain.rc) => {
+            Event::Retain(retain) if counted(&retain.layer, retain.depth, retain.rc) => {
                 let end = stamp.t.saturating_add(retain.dur);
                 let event = self.memory(stamp, end, Operation::Retain, MemoryKind::Vmm, retain.ptr);
                 self.trace.memory.push(MemoryEvent { handle: retain.address, ..event });
             }
-            Event::Prefetch(prefetch) if counted(&prefetch.layer, prefetch.rc) => {
+            Event::Prefetch(prefetch) if counted(&prefetch.layer, prefetch.depth, prefetch.rc) => {
                 let end = stamp.t.saturating_add(prefetch.dur);
                 let event = self.memory(stamp, end, Operation::Prefetch, MemoryKind::Prefetched, prefetch.ptr);
                 let handle = prefetch.dev as u64;
@@ -194,6 +194,7 @@ impl Builder {
         let layer = match query.layer.as_ref() {
             "driver" => Layer::Driver,
             "runtime" => Layer::Runtime,
+            "hip" => Layer::Hip,
             "nvml" => Layer::Nvml,
             _ => Layer::Libc,
         };
@@ -311,9 +312,10 @@ impl Builder {
     }
 }
 
-/// Bytes move on the driver layer only, and only when the call succeeded.
-fn counted(layer: &str, rc: i64) -> bool {
-    layer == "driver" && rc == 0
+/// Bytes move where no layer is below, and only when the call succeeded. HIP's functions may call each other, and a
+/// driver of CUDA's may be made of them.
+fn counted(layer: &str, depth: u32, rc: i64) -> bool {
+    rc == 0 && (layer == "driver" || layer == "hip" && depth == 0)
 }
 
 fn owned(map: BTreeMap<Cow<str>, u64>) -> BTreeMap<String, u64> {

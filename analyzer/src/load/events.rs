@@ -19,7 +19,7 @@ pub struct Trace {
     /// In time order.
     pub queries: Vec<Query>,
     pub views: Vec<View>,
-    /// Driver-level allocations and frees, in the order in which they took effect.
+    /// Allocations and frees where bytes are counted, in the order in which they took effect.
     pub memory: Vec<MemoryEvent>,
     /// In time order.
     pub logs: Vec<LogLine>,
@@ -105,6 +105,7 @@ pub struct Query {
 pub enum Layer {
     Driver,
     Runtime,
+    Hip,
     Nvml,
     Libc,
 }
@@ -203,7 +204,7 @@ pub enum Operation {
     End,
 }
 
-/// A driver call that succeeded. Kept small: a trace has millions.
+/// A call that moved bytes. Kept small: a trace has millions.
 #[derive(Debug, Clone, Copy)]
 pub struct MemoryEvent {
     /// When it took effect: the end of an allocation, the begin of a free.

@@ -1,7 +1,7 @@
 //! The only device: its handle and who it is.
 
 use crate::system::{give, initialised};
-use crate::{INVALID_ARGUMENT, NOT_FOUND, SUCCESS, wrote};
+use crate::{INVALID_ARGUMENT, NOT_FOUND, wrote};
 use core::ffi::c_char;
 use core::fmt::Write as _;
 use kvtrace_cuda_sim::Profile;
@@ -63,6 +63,36 @@ pub extern "C" fn nvmlDeviceGetHandleByIndex(index: u32, handle: Out<Handle>) ->
 pub extern "C" fn nvmlDeviceGetHandleByUUID(uuid: In<c_char>, handle: Out<Handle>) -> i32 {
     let known = uuid_text(profile().uuid);
     initialised(|| if uuid.text() == known { wrote(handle.set(DEVICE)) } else { NOT_FOUND })
+}
+
+/// `nvmlUUID_v1_t`.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Uuid {
+    version: u32,
+    /// How `value` is to be read: as text, or as the UUID's own bytes.
+    kind: u32,
+    value: [u8; 44],
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn nvmlDeviceGetHandleByUUIDV(uuid: In<Uuid>, handle: Out<Handle>) -> i32 {
+    const TEXT: u32 = 1;
+    const BYTES: u32 = 2;
+    let known = profile().uuid;
+    initialised(|| match uuid.get() {
+        Some(Uuid { kind: TEXT, value, .. }) if value.starts_with(uuid_text(known).as_bytes()) => {
+            wrote(handle.set(DEVICE))
+        }
+        Some(Uuid { kind: BYTES, value, .. }) if value.starts_with(&known) => wrote(handle.set(DEVICE)),
+        Some(Uuid { kind: TEXT | BYTES, .. }) => NOT_FOUND,
+        _ => INVALID_ARGUMENT,
+    })
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceIsMigDeviceHandle(device: Handle, is_mig: Out<u32>) -> i32 {
+    on_device(device, |_| wrote(is_mig.set(0)))
 }
 
 #[unsafe(no_mangle)]
@@ -149,24 +179,4 @@ pub(crate) extern "C" fn nvmlDeviceGetPciInfo_v2(device: Handle, info: Out<PciIn
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn nvmlDeviceGetPciInfo(device: Handle, info: Out<PciInfo>) -> i32 {
     nvmlDeviceGetPciInfo_v2(device, info)
-}
-
-/// No list of processes: a tracer must learn them by itself, as in a container, where the real one is empty too.
-fn no_processes(device: Handle, count: Out<u32>) -> i32 {
-    on_device(device, |_| if count.set(0) == SUCCESS { SUCCESS } else { INVALID_ARGUMENT })
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn nvmlDeviceGetComputeRunningProcesses(device: Handle, count: Out<u32>, _infos: usize) -> i32 {
-    no_processes(device, count)
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn nvmlDeviceGetComputeRunningProcesses_v2(device: Handle, count: Out<u32>, _infos: usize) -> i32 {
-    no_processes(device, count)
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(device: Handle, count: Out<u32>, _infos: usize) -> i32 {
-    no_processes(device, count)
 }

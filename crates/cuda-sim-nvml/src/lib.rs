@@ -5,6 +5,7 @@
 
 mod device;
 mod memory;
+mod processes;
 mod stubs {
     //! What is not written out, from the build script.
     include!(concat!(env!("OUT_DIR"), "/stubs.rs"));

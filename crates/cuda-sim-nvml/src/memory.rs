@@ -4,7 +4,7 @@ use crate::device::on_device;
 use crate::{DRIVER_NOT_LOADED, NOT_SUPPORTED, wrote};
 use kvtrace_cuda_sim::Profile;
 use kvtrace_cuda_sim::abi::Out;
-use kvtrace_cuda_sim::state::{State, default_path};
+use kvtrace_cuda_sim::state::{State, Tenant, default_path};
 use std::sync::OnceLock;
 
 /// `nvmlMemory_t`.
@@ -29,15 +29,20 @@ pub(crate) struct Memory2 {
 
 const VERSION_2: u32 = size_of::<Memory2>() as u32 | 2 << 24;
 
-/// What all processes hold. The state file is opened to be read: this library holds no memory of the device.
-fn figures(profile: &Profile) -> Result<Memory, i32> {
+/// Who holds how much. The state file is opened to be read: this library holds no memory of the device.
+pub(crate) fn tenants() -> Result<impl Iterator<Item = Tenant>, i32> {
     static STATE: OnceLock<Option<State>> = OnceLock::new();
+    let state = STATE.get_or_init(|| State::open(&default_path()).ok()).as_ref().ok_or(DRIVER_NOT_LOADED)?;
+    Ok(state.tenants())
+}
+
+/// What all processes hold.
+fn figures(profile: &Profile) -> Result<Memory, i32> {
     // One pool with the CPU's memory has no figures of its own: the GB10 answers so.
     if profile.unified {
         return Err(NOT_SUPPORTED);
     }
-    let state = STATE.get_or_init(|| State::open(&default_path()).ok()).as_ref().ok_or(DRIVER_NOT_LOADED)?;
-    let held: u64 = state.tenants().map(|tenant| tenant.device).fold(0, u64::saturating_add);
+    let held: u64 = tenants()?.map(|tenant| tenant.device).fold(0, u64::saturating_add);
     let used = held.min(profile.total);
     Ok(Memory { total: profile.total, free: profile.total - used, used })
 }

@@ -85,6 +85,13 @@ impl<T> Out<T> {
     }
 }
 
+impl<T: Copy> Out<T> {
+    /// What stands there already, where a place serves both ways; `None` for a null pointer.
+    pub fn get(self) -> Option<T> {
+        In(self.0.cast_const()).get()
+    }
+}
+
 impl<T: Copy> In<T> {
     /// Reads the value; `None` for a null pointer.
     pub fn get(self) -> Option<T> {

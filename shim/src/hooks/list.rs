@@ -74,7 +74,7 @@ fn of(hook: &'static Hook) -> Row {
 
 /// What a row's expression does, by the function of `effect` that it calls.
 pub const fn effect(expression: &str) -> Effect {
-    const CALLS: [(&[u8], Effect); 12] = [
+    const CALLS: [(&[u8], Effect); 14] = [
         (b"looked_up", Effect::LooksUp),
         (b"graph_", Effect::Graph),
         (b"alloc", Effect::Takes),
@@ -86,7 +86,9 @@ pub const fn effect(expression: &str) -> Effect {
         (b"prefetch(", Effect::Moves),
         (b"pool_", Effect::Pool),
         (b"fork(", Effect::Forks),
+        (b"listed", Effect::Asks),
         (b"note(", Effect::Noted),
+        (b"note_", Effect::Noted),
     ];
     let mut call = 0;
     while call < CALLS.len() {

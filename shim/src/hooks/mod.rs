@@ -2,21 +2,30 @@
 //! from it come the exported stub, the wrapper's body, and the entry by which [`crate::resolve`] finds it.
 
 pub mod driver;
+pub mod hip;
 pub mod host;
+pub mod layouts;
 mod list;
+pub mod nvml;
 pub mod runtime;
 pub mod seen;
+pub mod shape;
 
 use crate::resolve;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// Whose function it is. Bytes are counted on the driver's layer; the others are labels.
+/// Whose function it is. Bytes are counted where they are taken: by CUDA's driver, or by HIP, which has no layer below.
+/// The others are labels.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Layer {
     /// libcuda
     Driver,
     /// libcudart of one major version
     Runtime(u8),
+    /// libamdhip64
+    Hip,
+    /// libnvidia-ml
+    Nvml,
     /// libc
     Libc,
 }
@@ -27,6 +36,8 @@ impl Layer {
         match self {
             Layer::Driver => "driver",
             Layer::Runtime(_) => "runtime",
+            Layer::Hip => "hip",
+            Layer::Nvml => "nvml",
             Layer::Libc => "libc",
         }
     }
@@ -35,6 +46,8 @@ impl Layer {
     pub fn is_library(self, name: &[u8]) -> bool {
         match self {
             Layer::Driver => name.starts_with(b"libcuda.so"),
+            Layer::Hip => name.starts_with(b"libamdhip64.so"),
+            Layer::Nvml => name.starts_with(b"libnvidia-ml.so"),
             Layer::Runtime(major) => {
                 let (Some(tens), Some(ones)) = (major.checked_div(10), major.checked_rem(10)) else { return false };
                 let suffix = [b'.', b's', b'o', b'.', b'0'.wrapping_add(tens), b'0'.wrapping_add(ones)];
@@ -90,11 +103,11 @@ impl Effect {
 pub struct Hook {
     /// The name that the library exports.
     pub symbol: &'static str,
-    /// The name that programs ask `cuGetProcAddress` for, and that the trace shows.
+    /// The name that programs ask `cuGetProcAddress` or `hipGetProcAddress` for, and that the trace shows.
     pub name: &'static str,
     /// Whose function it is.
     pub layer: Layer,
-    /// `cuGetProcAddress` versions that mean this ABI: from the first, below the second.
+    /// `cuGetProcAddress` versions that mean this ABI: from the first, below the second. 0 where there is one only.
     pub versions: (u32, u32),
     /// Whether it is the per-thread-default-stream variant.
     pub per_thread: bool,
@@ -117,7 +130,9 @@ impl Hook {
                     // A caller linked without a version got the wrapper of the newest; the library may be another.
                     Layer::Runtime(_) => resolve::in_library(|name| self.layer.is_library(name), symbol)
                         .or_else(|| resolve::in_library(|name| name.starts_with(b"libcudart"), symbol)),
-                    Layer::Driver => resolve::in_library(|name| self.layer.is_library(name), symbol),
+                    Layer::Driver | Layer::Hip | Layer::Nvml => {
+                        resolve::in_library(|name| self.layer.is_library(name), symbol)
+                    }
                 }?;
                 self.real.store(found, Ordering::Release);
                 Some(found)
@@ -135,7 +150,9 @@ impl Hook {
 /// Every row that programs may look up by name.
 pub fn all() -> impl Iterator<Item = &'static Hook> + Clone {
     let driver = driver::TABLES.iter().flat_map(|table| table.iter());
-    driver.chain(runtime::v11::TABLE).chain(runtime::v12::TABLE).chain(runtime::v13::TABLE).copied()
+    let runtime = runtime::v11::TABLE.iter().chain(runtime::v12::TABLE).chain(runtime::v13::TABLE);
+    let hip = hip::TABLES.iter().flat_map(|table| table.iter());
+    driver.chain(runtime).chain(hip).chain(nvml::TABLE).copied()
 }
 
 /// `name as "base" since..until (arguments) -> failure |call, rc| effect;`
@@ -176,7 +193,9 @@ macro_rules! hooks {
                     // SAFETY: the program's own arguments, unchanged.
                     let $rc = unsafe { real($($arg),*) };
                     $call.returned();
-                    $effect;
+                    if !$call.is_our_own() {
+                        $effect;
+                    }
                     $rc
                 }
             }

@@ -4,56 +4,13 @@
 //! A process may hold several runtimes. Each of their symbols carries the version node of its library, and so does
 //! each of ours: the loader binds a caller to the wrapper of the runtime that it was linked with.
 
+use super::layouts::{Extent, IpcHandle, Location, TOTAL, device_of, pitched, total};
 use super::{Layer, hooks, out};
 use crate::effect::{alloc, free, note, prefetch, query, query_on};
 use core::ffi::{c_char, c_void};
 
 type Stream = *mut c_void;
-/// `cudaMemLocation` by value: type in the low half, id in the high one.
-type Location = u64;
 type Pool = usize;
-
-/// `cudaExtent`, by value.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Extent {
-    width: usize,
-    height: usize,
-    depth: usize,
-}
-
-/// `cudaIpcMemHandle_t`, by value.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct IpcHandle([u8; 64]);
-
-/// `totalGlobalMem` of a `cudaDeviceProp`: behind the name (256 bytes), the UUID (16), the LUID (8) and its mask (4).
-const TOTAL: usize = 288 / size_of::<usize>();
-
-/// # Safety
-/// `properties` is NULL or was written by the runtime.
-unsafe fn total(rc: i32, properties: *const usize) -> Option<u64> {
-    // SAFETY: the caller's promise.
-    (rc == 0 && !properties.is_null()).then(|| unsafe { properties.add(TOTAL).read_unaligned() } as u64)
-}
-
-/// Bytes of a `cudaPitchedPtr`, which begins with address and pitch, over `extent`.
-///
-/// # Safety
-/// `pitched` is NULL or was written by the runtime.
-unsafe fn pitched(rc: i32, pitched: *const usize, extent: Extent) -> (u64, u64) {
-    if rc != 0 || pitched.is_null() {
-        return (0, 0);
-    }
-    // SAFETY: the caller's promise.
-    let (at, pitch) = unsafe { (pitched.read_unaligned(), pitched.add(1).read_unaligned()) };
-    (at as u64, (pitch as u64).saturating_mul(extent.height as u64).saturating_mul(extent.depth as u64))
-}
-
-fn device_of(location: Location) -> i32 {
-    // cudaMemLocationTypeDevice
-    if location as u32 == 1 { (location >> 32) as i32 } else { -1 }
-}
 
 // 35 is cudaErrorInsufficientDriver.
 macro_rules! runtime {
@@ -73,13 +30,13 @@ hooks! { Layer::Runtime($number), i32, $export;
     cudaMallocPitch as "cudaMallocPitch" 0..0 (at: *mut usize, pitch: *mut usize, width: usize, height: usize) -> 35
         |call, rc| {
             let taken = out!(rc, pitch).unwrap_or(width as u64).saturating_mul(height as u64);
-            alloc(&call, rc.into(), "device", taken, out!(rc, at).unwrap_or(0))
+            alloc(&call, rc.into(), "device", taken, out!(rc, at).unwrap_or(0));
         };
     cudaMalloc3D as "cudaMalloc3D" 0..0 (at: *mut usize, extent: Extent) -> 35
         |call, rc| {
             // SAFETY: the runtime has written it if it succeeded.
             let (at, taken) = unsafe { pitched(rc, at, extent) };
-            alloc(&call, rc.into(), "device", taken, at)
+            alloc(&call, rc.into(), "device", taken, at);
         };
     cudaFree as "cudaFree" 0..0 (at: usize) -> 35
         |call, rc| free(&call, rc.into(), "device", at as u64);
@@ -210,7 +167,7 @@ runtime! {
     v11 11 ("kvtrace_11_" "@libcudart.so.11.0") {
         cudaGetDeviceProperties as "cudaGetDeviceProperties" 0..0 (properties: *mut usize, dev: i32) -> 35
             // SAFETY: the runtime has written it if it succeeded.
-            |call, rc| query_on(&call, rc.into(), dev, None, unsafe { total(rc, properties) });
+            |call, rc| query_on(&call, rc.into(), dev, None, unsafe { total(rc, properties, TOTAL) });
         cudaMemPrefetchAsync as "cudaMemPrefetchAsync" 0..0 (at: usize, size: usize, dev: i32, stream: Stream) -> 35
             |call, rc| prefetch(&call, rc.into(), at as u64, size as u64, dev);
         cudaMemPrefetchAsync_ptsz as "cudaMemPrefetchAsync" 0..0 [per_thread]
@@ -228,10 +185,10 @@ runtime! {
     v12 12 ("kvtrace_12_" "@libcudart.so.12") {
         cudaGetDeviceProperties as "cudaGetDeviceProperties" 0..0 (properties: *mut usize, dev: i32) -> 35
             // SAFETY: the runtime has written it if it succeeded.
-            |call, rc| query_on(&call, rc.into(), dev, None, unsafe { total(rc, properties) });
+            |call, rc| query_on(&call, rc.into(), dev, None, unsafe { total(rc, properties, TOTAL) });
         cudaGetDeviceProperties_v2 as "cudaGetDeviceProperties" 0..0 (properties: *mut usize, dev: i32) -> 35
             // SAFETY: the runtime has written it if it succeeded.
-            |call, rc| query_on(&call, rc.into(), dev, None, unsafe { total(rc, properties) });
+            |call, rc| query_on(&call, rc.into(), dev, None, unsafe { total(rc, properties, TOTAL) });
         cudaMemPrefetchAsync as "cudaMemPrefetchAsync" 0..0 (at: usize, size: usize, dev: i32, stream: Stream) -> 35
             |call, rc| prefetch(&call, rc.into(), at as u64, size as u64, dev);
         cudaMemPrefetchAsync_ptsz as "cudaMemPrefetchAsync" 0..0 [per_thread]
@@ -265,7 +222,7 @@ runtime! {
     v13 13 ("kvtrace_13_" "@@libcudart.so.13") {
         cudaGetDeviceProperties as "cudaGetDeviceProperties" 0..0 (properties: *mut usize, dev: i32) -> 35
             // SAFETY: the runtime has written it if it succeeded.
-            |call, rc| query_on(&call, rc.into(), dev, None, unsafe { total(rc, properties) });
+            |call, rc| query_on(&call, rc.into(), dev, None, unsafe { total(rc, properties, TOTAL) });
         cudaMemPrefetchAsync as "cudaMemPrefetchAsync" 0..0
             (at: usize, size: usize, location: Location, flags: u32, stream: Stream) -> 35
             |call, rc| prefetch(&call, rc.into(), at as u64, size as u64, device_of(location));

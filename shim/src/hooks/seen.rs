@@ -5,7 +5,7 @@ use crate::effect::{Call, query};
 use crate::hooks::{Effect, Hook, Layer};
 use crate::resolve::{self, Answer};
 use crate::trace::Event;
-use crate::{arch, elf, process, sys, view};
+use crate::{arch, elf, helper, process, sys, view};
 use core::ffi::{CStr, c_char, c_int, c_long};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -120,7 +120,7 @@ unsafe extern "C" fn configures(name: usize, _: usize, _: usize, return_address:
     ready();
     // The upper half of the register is not part of an int.
     let name = name as c_int;
-    if name != libc::_SC_AVPHYS_PAGES && name != libc::_SC_PHYS_PAGES {
+    if name != libc::_SC_AVPHYS_PAGES && name != libc::_SC_PHYS_PAGES || helper::is_asking() {
         return 0;
     }
     let mut call = Call::seen(row!("sysconf", sysconf), return_address);
@@ -186,7 +186,7 @@ fn note_file(path: *const c_char, return_address: usize) {
     let path = unsafe { CStr::from_ptr(path) };
     let bytes = path.to_bytes();
     let wanted = if meminfo { bytes == MEMINFO } else { crate::text::base_name(bytes).starts_with(MEMORY_FILE) };
-    if wanted {
+    if wanted && !helper::is_asking() {
         note_memory_file(path, meminfo, return_address);
     }
 }

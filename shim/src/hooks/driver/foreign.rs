@@ -1,38 +1,18 @@
 use super::{Layer, Pointer, hooks, out};
-use crate::device;
-use crate::effect::{alloc, free, note};
+use crate::effect::{alloc, alloc_foreign, free, note};
+use crate::hooks::layouts::{IpcHandle, external_bytes};
 use core::ffi::c_void;
 
 /// Seen by this process, taken by another process or another API: no bytes of this one.
 const FOREIGN: &str = "foreign";
 
-/// `CUipcMemHandle`, by value.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct IpcHandle([u8; 64]);
-
-/// Bytes of a `CUDA_EXTERNAL_MEMORY_HANDLE_DESC`: behind the type and a union of two pointers.
-fn external_bytes(description: *const c_void) -> u64 {
-    if description.is_null() {
-        return 0;
-    }
-    // SAFETY: the program's description, which the driver has just read.
-    unsafe { description.cast::<u64>().add(3).read_unaligned() }
-}
-
 hooks! { Layer::Driver, i32, ();
     cuIpcGetMemHandle as "cuIpcGetMemHandle" 4010..99999 (handle: *mut IpcHandle, at: Pointer) -> 3
         |call, rc| note(&call, rc.into(), at, 0);
     cuIpcOpenMemHandle as "cuIpcOpenMemHandle" 4010..11000 (at: *mut Pointer, handle: IpcHandle, flags: u32) -> 3
-        |call, rc| {
-            let at = out!(rc, at).unwrap_or(0);
-            alloc(&call, rc.into(), FOREIGN, device::range(at), at)
-        };
+        |call, rc| alloc_foreign(&call, rc.into(), out!(rc, at).unwrap_or(0));
     cuIpcOpenMemHandle_v2 as "cuIpcOpenMemHandle" 11000..99999 (at: *mut Pointer, handle: IpcHandle, flags: u32) -> 3
-        |call, rc| {
-            let at = out!(rc, at).unwrap_or(0);
-            alloc(&call, rc.into(), FOREIGN, device::range(at), at)
-        };
+        |call, rc| alloc_foreign(&call, rc.into(), out!(rc, at).unwrap_or(0));
     cuIpcCloseMemHandle as "cuIpcCloseMemHandle" 4010..99999 (at: Pointer) -> 3
         |call, rc| free(&call, rc.into(), FOREIGN, at);
     cuImportExternalMemory as "cuImportExternalMemory" 10000..99999

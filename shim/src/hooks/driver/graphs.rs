@@ -1,19 +1,7 @@
 use super::{Device, Layer, Pointer, hooks, out};
 use crate::effect::{graph_alloc, graph_note, note};
+use crate::hooks::layouts::{NODE_ADDRESS, NODE_BYTES, node};
 use core::ffi::{c_char, c_void};
-
-/// Offset of the bytes and of the address in `CUDA_MEM_ALLOC_NODE_PARAMS`: behind the pool's properties (88 bytes) and
-/// the list of who may use it.
-const NODE_BYTES: usize = 13;
-const NODE_ADDRESS: usize = 14;
-
-fn node(parameters: *const c_void, field: usize) -> u64 {
-    if parameters.is_null() {
-        return 0;
-    }
-    // SAFETY: the program's parameters, which the driver has just read and filled in.
-    unsafe { parameters.cast::<u64>().add(field).read_unaligned() }
-}
 
 // A graph's memory is taken when the graph first runs, and kept for the next: what the device holds for graphs is
 // asked for beside each query.

@@ -1,5 +1,6 @@
-use super::{Device, Layer, Location, Pointer, Stream, device_of, hooks, out};
+use super::{Device, Layer, Location, Pointer, Stream, hooks, out};
 use crate::effect::{alloc, note, prefetch};
+use crate::hooks::layouts::{device_of, sum};
 use core::ffi::c_void;
 
 const MANAGED: &str = "managed";
@@ -55,16 +56,4 @@ hooks! { Layer::Driver, i32, ();
     cuStreamAttachMemAsync_ptsz as "cuStreamAttachMemAsync" 7000..99999 [per_thread]
         (stream: Stream, at: Pointer, size: usize, flags: u32) -> 3
         |call, rc| note(&call, rc.into(), at, size as u64);
-}
-
-/// Ranges beyond it are left out of the sum: a hook makes no long loops over the program's data.
-const MOST_RANGES: usize = 4096;
-
-fn sum(sizes: *const usize, count: usize) -> u64 {
-    if sizes.is_null() {
-        return 0;
-    }
-    // SAFETY: the program's array of `count` sizes, which the driver has just read.
-    (0..count.min(MOST_RANGES))
-        .fold(0u64, |sum, at| sum.saturating_add(unsafe { sizes.add(at).read_unaligned() } as u64))
 }

@@ -22,18 +22,14 @@ mod queries;
 /// Physical memory by handle, and its mappings.
 mod vmm;
 
+use super::layouts::Location;
 use super::{Hook, Layer, hooks, out};
 use core::ffi::c_void;
 
 type Stream = *mut c_void;
-/// `CUmemLocation` by value: type in the low half, id in the high one.
-type Location = u64;
 type Handle = u64;
 type Device = i32;
 type Pointer = u64;
-
-/// `CU_MEM_LOCATION_TYPE_DEVICE`
-const ON_DEVICE: i32 = 1;
 
 /// The rows, family by family.
 pub static TABLES: [&[&Hook]; 10] = [
@@ -48,8 +44,3 @@ pub static TABLES: [&[&Hook]; 10] = [
     graphs::TABLE,
     implicit::TABLE,
 ];
-
-/// The device that a location names, -1 for the host.
-fn device_of(location: Location) -> i32 {
-    if location as i32 == ON_DEVICE { (location >> 32) as i32 } else { -1 }
-}

@@ -1,11 +1,10 @@
-use super::vmm;
 use super::{Device, Layer, Location, Pointer, Stream, hooks, out};
-use crate::effect::{alloc, free, note, pool_alloc, pool_call, pool_gone, pool_made};
+use crate::effect::{alloc_foreign, free, note, pool_alloc, pool_call, pool_gone, pool_made};
+use crate::hooks::layouts::place;
 use crate::{device, pools};
 use core::ffi::c_void;
 
 const ASYNC: &str = "async";
-const FOREIGN: &str = "foreign";
 
 type Pool = u64;
 
@@ -27,9 +26,9 @@ hooks! { Layer::Driver, i32, ();
         |call, rc| free(&call, rc.into(), ASYNC, at);
 
     cuMemPoolCreate as "cuMemPoolCreate" 11020..99999 (pool: *mut Pool, properties: *const c_void) -> 3
-        |call, rc| pool_made(&call, rc.into(), out!(rc, pool).unwrap_or(0), vmm::place(properties).1);
+        |call, rc| pool_made(&call, rc.into(), out!(rc, pool).unwrap_or(0), place(properties).1);
     cuMemPoolDestroy as "cuMemPoolDestroy" 11020..99999 (pool: Pool) -> 3
-        first forgotten = pools::forget(pool);
+        first forgotten = pools::forget(device::api(Layer::Driver), pool);
         |call, rc| pool_gone(&call, rc.into(), pool, forgotten);
     cuMemPoolTrimTo as "cuMemPoolTrimTo" 11020..99999 (pool: Pool, keep: usize) -> 3
         |call, rc| pool_call(&call, rc.into(), pool, keep as u64);
@@ -54,10 +53,7 @@ hooks! { Layer::Driver, i32, ();
         |call, rc| note(&call, rc.into(), at, 0);
     cuMemPoolImportPointer as "cuMemPoolImportPointer" 11020..99999
         (at: *mut Pointer, pool: Pool, data: *mut c_void) -> 3
-        |call, rc| {
-            let at = out!(rc, at).unwrap_or(0);
-            alloc(&call, rc.into(), FOREIGN, device::range(at), at)
-        };
+        |call, rc| alloc_foreign(&call, rc.into(), out!(rc, at).unwrap_or(0));
 
     cuDeviceGetDefaultMemPool as "cuDeviceGetDefaultMemPool" 11020..99999 (pool: *mut Pool, dev: Device) -> 3
         |call, rc| note(&call, rc.into(), out!(rc, pool).unwrap_or(0), 0);

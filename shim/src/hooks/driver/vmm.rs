@@ -1,29 +1,18 @@
-use super::{Device, Handle, Layer, ON_DEVICE, Pointer, Stream, hooks, out};
+use super::{Device, Handle, Layer, Pointer, Stream, hooks, out};
 use crate::effect::{alloc, alloc_on, free, map, note, retain, unmap};
+use crate::hooks::layouts::place;
 use core::ffi::c_void;
 
 const VMM: &str = "vmm";
-const VMM_HOST: &str = "vmm-host";
 /// Of another process, by a handle.
 const IMPORTED: &str = "vmm-foreign";
-
-/// Kind and device of a `CUmemAllocationProp`, or of a `CUmemPoolProps`, which begins alike: its location is the third and fourth word.
-pub(super) fn place(properties: *const c_void) -> (&'static str, i32) {
-    if properties.is_null() {
-        return (VMM, -1);
-    }
-    let words = properties.cast::<i32>();
-    // SAFETY: the program's properties, which the driver has just read.
-    let (kind, id) = unsafe { (words.add(2).read_unaligned(), words.add(3).read_unaligned()) };
-    if kind == ON_DEVICE { (VMM, id) } else { (VMM_HOST, -1) }
-}
 
 hooks! { Layer::Driver, i32, ();
     cuMemCreate as "cuMemCreate" 10020..99999
         (handle: *mut Handle, size: usize, properties: *const c_void, flags: u64) -> 3
         |call, rc| {
             let (kind, dev) = place(properties);
-            alloc_on(&call, rc.into(), kind, dev, size as u64, out!(rc, handle).unwrap_or(0))
+            alloc_on(&call, rc.into(), kind, dev, size as u64, out!(rc, handle).unwrap_or(0));
         };
     cuMemRelease as "cuMemRelease" 10020..99999 (handle: Handle) -> 3
         |call, rc| free(&call, rc.into(), VMM, handle);
