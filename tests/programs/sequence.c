@@ -238,11 +238,13 @@ static void import(void) {
         } else if (fd >= 0) {
             size_t size;
             memcpy(&size, data, sizeof size);
-            fill(slot, PHYSICAL, cuMemImportFromShareableHandle(&value, (void *)(long)fd, 1), value, size);
+            int rc = cuMemImportFromShareableHandle(&value, (void *)(long)fd, 1);
+            fill(slot, PHYSICAL, rc, value, size);
         } else {
             IpcHandle handle;
             memcpy(&handle, data, sizeof handle);
-            fill(slot, WINDOW, cuIpcOpenMemHandle_v2(&value, handle, 0), value, 0);
+            int rc = cuIpcOpenMemHandle_v2(&value, handle, 0);
+            fill(slot, WINDOW, rc, value, 0);
         }
         if (fd >= 0) close(fd);
     }

@@ -171,6 +171,8 @@ pub fn all(told: &str, show: &Value, processes: usize, failed: u64, seen: &mut S
     let told: Vec<Told> = told.lines().map(Told::read).collect();
     prop_assert_eq!(&show["problems"], &serde_json::json!([]));
     prop_assert_eq!(&show["dropped"], 0);
+    // Every free that the driver took was of something that it had given.
+    prop_assert_eq!(&show["unmatched_frees"], 0);
     let mut next: BTreeMap<u64, usize> = BTreeMap::new();
     for one in &told {
         let mine = checks(show, one.pid);

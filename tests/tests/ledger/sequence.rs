@@ -58,6 +58,21 @@ impl Sequence {
     }
 }
 
+impl Sequence {
+    /// Threads that allocate and free without a pause.
+    pub fn storm() -> Sequence {
+        let threads = 3;
+        let pair = |round: u64, thread: usize| {
+            let name = ["device", "async", "async"][(round % 3) as usize];
+            let place = (0, round % 4, 2 * MIB, 2, round);
+            [op(Some(thread), name, place), op(Some(thread), "free", place)]
+        };
+        let round = |round| (0..threads).flat_map(move |thread| pair(round, thread));
+        let rounds = (0..600).flat_map(|number| round(number).chain((number % 40 == 39).then_some(Step::Check)));
+        Sequence { processes: 1, threads, steps: rounds.collect() }
+    }
+}
+
 /// Bytes: small ones, which share a granule, middling ones, and ones that the device does not have.
 fn size() -> impl Strategy<Value = u64> {
     prop_oneof![
@@ -85,7 +100,7 @@ fn name() -> impl Strategy<Value = &'static str> {
         10 => Just("free"),
         3 => Just("map"),
         2 => Just("unmap"),
-        2 => Just("retain"),
+        3 => Just("retain"),
         2 => Just("release"),
         4 => Just("prefetch"),
         3 => Just("launch"),
@@ -99,7 +114,7 @@ fn name() -> impl Strategy<Value = &'static str> {
 
 /// What a process does while its other threads wait: what would race with them, or needs another process.
 fn alone() -> impl Strategy<Value = &'static str> {
-    prop_oneof![4 => Just("export"), 2 => Just("again"), 2 => Just("current"), 1 => Just("fork"), 1 => name()]
+    prop_oneof![8 => Just("export"), 2 => Just("again"), 2 => Just("current"), 1 => Just("fork"), 1 => name()]
 }
 
 fn op(thread: Option<usize>, name: &str, (process, slot, a, b, c): (usize, u64, u64, u64, u64)) -> Step {
@@ -113,7 +128,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         1 => Just(Step::Check),
         12 => (0..3usize, name(), place()).prop_map(|(thread, name, place)| op(Some(thread), name, place)),
-        2 => (alone(), place(), 0..MOST_SLOTS).prop_map(|(name, (process, _, a, b, c), slot)| {
+        3 => (alone(), place(), 0..MOST_SLOTS).prop_map(|(name, (process, _, a, b, c), slot)| {
             op(None, name, (process, slot, a, b, c))
         }),
     ]
