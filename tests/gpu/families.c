@@ -114,6 +114,18 @@ static void host(void) {
     free(c);
 }
 
+static void managed(void) {
+    CUresult (*prefetch)(CUdeviceptr, size_t, CUdevice, CUstream) = driver("cuMemPrefetchAsync", 8000);
+    void *a;
+    TRY(cudaMallocManaged(&a, 160 * MIB, cudaMemAttachGlobal));
+    step("cudaMallocManaged, not touched");
+    TRY(prefetch((CUdeviceptr)a, 128 * MIB, 0, NULL));
+    TRY(cudaDeviceSynchronize());
+    step("cuMemPrefetchAsync of 128 MiB to the device");
+    TRY(cudaFree(a));
+    step("cudaFree of managed memory");
+}
+
 static void by_handle(void) {
     CUresult (*granularity)(size_t *, const CUmemAllocationProp *, CUmemAllocationGranularity_flags) =
         driver("cuMemGetAllocationGranularity", 10020);
@@ -128,7 +140,8 @@ static void by_handle(void) {
     CUresult (*unmap)(CUdeviceptr, size_t) = driver("cuMemUnmap", 10020);
     CUresult (*retain)(CUmemGenericAllocationHandle *, void *) = driver("cuMemRetainAllocationHandle", 11000);
 
-    CUmemAllocationProp properties = {.type = CU_MEM_ALLOCATION_TYPE_PINNED, .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
+    CUmemAllocationProp properties = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                      .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
     size_t granule;
     TRY(granularity(&granule, &properties, CU_MEM_ALLOC_GRANULARITY_MINIMUM));
     size_t size = (SIZE + granule - 1) / granule * granule;
@@ -191,6 +204,7 @@ int main(void) {
     arrays();
     stream_ordered();
     host();
+    managed();
     by_handle();
     graphs();
     failures();

@@ -48,7 +48,9 @@ def main():
         print(f"| {step['step']}{note} | {mib(used)} | {mib(ledger)} | {mib(inferred)} | {mib(unexplained)} "
               f"| {100 * share:.2f} % |")
         before = now
-    print(f"\nWorst step: {100 * worst:.2f} %.")
+    context = steps[0]["total"] - first[0] - first[1]
+    print(f"\nWorst step: {100 * worst:.2f} %. In use at the first step and not in the ledger, {mib(context)} MiB: the "
+          "context (inferred), and whoever else used the GPU.")
     sys.exit(worst >= 0.01)
 
 
