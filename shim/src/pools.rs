@@ -2,10 +2,11 @@
 //! later, so what a program allocates and what leaves the device are two figures; the second is asked of the library,
 //! past our own hooks, and written when it has changed.
 //!
-//! What that costs: after a stream-ordered allocation one `cuMemPoolGetAttribute` about its pool, a read of a counter
-//! under the pool's lock, and a second one when the pool has grown; beside a query the same for each watched pool. Frees
-//! ask nothing: a pool keeps what is freed, and what it gives back when a stream is synchronised is seen at the next
-//! allocation from it or at the next query, which is where it counts.
+//! What that costs: after a stream-ordered allocation four questions, whether the stream is captured, and for the
+//! device, its pool and what that holds; a fifth when the pool has grown. On an H100 with driver 580 they take 29, 18, 20
+//! and 42 ns, where an allocation and its free take 1.2 us; none of them disturbs a capture. Beside a query it is one for
+//! each watched pool. Frees ask nothing: a pool keeps what is freed, and what it gives back when a stream is synchronised
+//! is seen at the next allocation from it or at the next query, which is where it counts.
 //!
 //! A handle must not be asked about once its pool is destroyed, and a query asks about pools that its thread knows
 //! nothing of. So a pool is forgotten before the real destruction begins, and that waits for the questions in flight. A

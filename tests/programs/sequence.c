@@ -111,7 +111,7 @@ static void fresh(const Op *op, Slot *slot) {
         rc = op->b % 2 ? cuMemAllocAsync(&value, op->a, NULL) : cuMemAllocAsync_ptsz(&value, op->a, NULL);
         fill(slot, ADDRESS, rc, value, op->a);
     } else if (!strcmp(op->name, "array") || !strcmp(op->name, "mipmap")) {
-        Shape shape = {op->a % 3000 + 1, op->b % 2000, op->c % 5, 0x20, 4, op->c % 7 == 0 ? 0x80 : 0};
+        Shape shape = {op->a % 3000 + 1, op->b % 2000, op->c % 5, 0x20, 4, op->c % 7 == 0 ? 0x80 : op->c % 7 == 1};
         Shape flat = {.width = shape.width, .height = shape.height};
         memcpy(&flat.depth, &(unsigned[]){0x20, 2}, 8);
         if (op->name[0] == 'm') {

@@ -37,6 +37,8 @@ pub struct Requirements {
 
 /// Memory that the program maps in later, or that has none.
 const SPARSE_OR_DEFERRED: u32 = 0x40 | 0x80;
+/// The depth counts flat arrays, of a stack or of a cube.
+const LAYERED_OR_CUBE: u32 = 0x01 | 0x04;
 
 /// Bytes of one channel, of the formats that are not compressed.
 fn channel(format: u32) -> u64 {
@@ -53,7 +55,8 @@ fn create(handle: Out<u64>, sides: [u64; 3], format: u32, channels: u32, levels:
     if handle.is_null() || !matches!(channels, 1 | 2 | 4) {
         return INVALID_VALUE;
     }
-    let shape = Shape { width, height, depth, element: channel(format) * u64::from(channels) };
+    let (depth, layers) = if flags & LAYERED_OR_CUBE != 0 { (0, depth) } else { (depth, 0) };
+    let shape = Shape { width, height, depth, layers, element: channel(format) * u64::from(channels) };
     let made = gpu().and_then(|gpu| gpu.create_array(shape, levels, flags & SPARSE_OR_DEFERRED != 0));
     made.map_or_else(Error::code, |got| handle.set(got))
 }

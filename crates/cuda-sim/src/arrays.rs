@@ -15,7 +15,7 @@ const MOST_LEVELS: u32 = 32;
 /// Alignment that goes with the size.
 pub const ALIGNMENT: u64 = PIECE;
 
-/// Width, height, depth (0 for what the array does not have) and bytes of an element.
+/// The sides of an array, 0 for what it does not have, and the bytes of an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     /// Elements in a row.
@@ -24,6 +24,8 @@ pub struct Shape {
     pub height: u64,
     /// Slices; 0 for an array of one or two dimensions.
     pub depth: u64,
+    /// Flat arrays; 0 for an array that is not layered. There is no depth then.
+    pub layers: u64,
     /// Bytes of an element, all channels.
     pub element: u64,
 }
@@ -45,7 +47,7 @@ impl Shape {
             0 => (blocks(side(self.height).max(1), TILE_ROWS, LARGEST_BLOCK)?, 1),
             _ => (blocks(side(self.height).max(1), TILE_ROWS, 1)?, blocks(side(self.depth), 1, LARGEST_BLOCK)?),
         };
-        row.checked_mul(rows)?.checked_mul(slices)
+        row.checked_mul(rows)?.checked_mul(slices)?.checked_mul(self.layers.max(1))
     }
 }
 
@@ -62,7 +64,9 @@ mod tests {
     /// What the real driver answered.
     #[test]
     fn sizes_are_those_of_a_real_device() {
-        let bytes = |width, height, depth, element, levels| Shape { width, height, depth, element }.bytes(levels);
+        let bytes =
+            |width, height, depth, element, levels| Shape { width, height, depth, layers: 0, element }.bytes(levels);
+        assert_eq!(Shape { width: 1000, height: 100, depth: 0, layers: 5, element: 4 }.bytes(1), Ok(2_621_440));
         assert_eq!(bytes(1000, 1000, 0, 16, 1), Ok(16_384_000));
         assert_eq!(bytes(1000, 1000, 0, 16, 5), Ok(21_889_024));
         assert_eq!(bytes(513, 130, 0, 16, 4), Ok(2_752_512));

@@ -64,7 +64,7 @@ fn pick<T: Copy>(list: &[T], at: usize) -> Option<T> {
 }
 
 fn shape(size: u64) -> Shape {
-    Shape { width: 1 + size % 3000, height: size / MIB, depth: size % 3, element: 4 }
+    Shape { width: 1 + size % 3000, height: size / MIB, depth: size % 3, layers: 0, element: 4 }
 }
 
 impl Model {

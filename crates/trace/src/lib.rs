@@ -12,6 +12,8 @@ pub mod redact;
 #[cfg(feature = "std")]
 pub mod event;
 #[cfg(feature = "std")]
+mod parse;
+#[cfg(feature = "std")]
 mod quick;
 #[cfg(feature = "std")]
 pub mod read;

@@ -7,6 +7,9 @@ use core::ffi::c_void;
 /// Memory that the program maps into the array later, or not at all.
 const SPARSE: u32 = 0x40;
 const DEFERRED: u32 = 0x80;
+/// The third side counts flat arrays, of a stack or of a cube.
+const LAYERED: u32 = 0x01;
+const CUBE: u32 = 0x04;
 
 /// Tiles of 64 bytes by 8 rows, in blocks of up to 16 tiles; all of it in pieces of 64 KiB.
 const TILE_BYTES: u64 = 64;
@@ -76,8 +79,10 @@ impl Shape {
     pub fn tiled(&self, levels: u32) -> u64 {
         let sum = self.sum(levels, |[width, height, depth]| {
             let row = whole(width.saturating_mul(self.element), TILE_BYTES);
+            let flat = blocks(height.max(1), TILE_ROWS, LARGEST_BLOCK);
             let rest = match depth {
-                0 => blocks(height.max(1), TILE_ROWS, LARGEST_BLOCK),
+                0 => flat,
+                layers if self.is_layered() => flat.saturating_mul(layers),
                 _ => blocks(height.max(1), TILE_ROWS, 1).saturating_mul(blocks(depth, 1, LARGEST_BLOCK)),
             };
             row.saturating_mul(rest)
@@ -90,10 +95,16 @@ impl Shape {
         if self.flags & (SPARSE | DEFERRED) != 0 {
             return 0;
         }
+        let [width, height, depth] = self.sides;
         (0..levels.min(32)).fold(0u64, |sum, level| {
             let side = |length: u64| if length == 0 { 0 } else { (length >> level).max(1) };
-            sum.saturating_add(bytes(self.sides.map(side)))
+            let depth = if self.is_layered() { depth } else { side(depth) };
+            sum.saturating_add(bytes([side(width), side(height), depth]))
         })
+    }
+
+    fn is_layered(&self) -> bool {
+        self.flags & (LAYERED | CUBE) != 0
     }
 }
 
