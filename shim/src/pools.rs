@@ -100,7 +100,11 @@ pub fn watch(api: &Api, pool: u64, dev: i32) -> Option<&'static Watched> {
     if pool == 0 {
         return None;
     }
-    for slot in &api.held(process::current()).pools {
+    let pools = &api.held(process::current()).pools;
+    if let Some(known) = pools.iter().find(|slot| slot.handle.load(Ordering::SeqCst) == pool) {
+        return Some(known);
+    }
+    for slot in pools {
         match slot.handle.compare_exchange(0, pool, Ordering::SeqCst, Ordering::SeqCst) {
             Ok(_) => {
                 slot.dev.store(dev, Ordering::Relaxed);
@@ -122,18 +126,26 @@ pub struct Forgotten {
 /// To be called before the real function destroys the pool: no question about it is in flight from here on. A thread
 /// that is stopped in the middle of one is not waited for for ever.
 pub fn forget(api: &Api, pool: u64) -> Option<Forgotten> {
-    let slots = &api.held(process::current()).pools;
-    let slot = slots.iter().find(|slot| slot.handle.load(Ordering::SeqCst) == pool)?;
-    slot.handle.compare_exchange(pool, 0, Ordering::SeqCst, Ordering::SeqCst).ok()?;
-    for _ in 0..PATIENCE {
-        if slot.asking.load(Ordering::SeqCst) == 0 {
-            break;
-        }
-        sys::sched_yield();
+    if pool == 0 {
+        return None;
     }
-    slot.reserved.store(0, Ordering::Release);
+    let mut dev = None;
+    // Two threads that saw it at the same time may have given it two places.
+    for slot in &api.held(process::current()).pools {
+        if slot.handle.compare_exchange(pool, 0, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            continue;
+        }
+        for _ in 0..PATIENCE {
+            if slot.asking.load(Ordering::SeqCst) == 0 {
+                break;
+            }
+            sys::sched_yield();
+        }
+        slot.reserved.store(0, Ordering::Release);
+        dev = Some(slot.dev.load(Ordering::Relaxed));
+    }
     // Behind all that was written of this pool, and before its handle can be given out again.
-    Some(Forgotten { dev: slot.dev.load(Ordering::Relaxed), time: sys::clock(libc::CLOCK_MONOTONIC) })
+    dev.map(|dev| Forgotten { dev, time: sys::clock(libc::CLOCK_MONOTONIC) })
 }
 
 /// The pool is destroyed.
