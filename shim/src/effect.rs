@@ -49,11 +49,6 @@ impl Call {
         if rc != 0 && self.hook.layer == Layer::Hip { -1 } else { self.api().current() }
     }
 
-    /// The layer of the function.
-    pub fn layer(&self) -> Layer {
-        self.hook.layer
-    }
-
     /// Return address of the call.
     pub fn return_address(&self) -> usize {
         self.return_address
@@ -84,6 +79,18 @@ impl Call {
         self.write("file", 0, |line| {
             line.text("path", path.to_bytes()).text("content", content);
         })
+    }
+
+    /// The program asks for one of its limits, which the real function is about to tell it.
+    pub fn limit(&self, name: &'static str, soft: u64, hard: u64) {
+        self.write("call", 0, |line| {
+            line.hex("ptr", 0).u64("size", 0).text("limit", name.as_bytes());
+            for (key, value) in [("soft", soft), ("hard", hard)] {
+                if value != libc::RLIM_INFINITY {
+                    line.u64(key, value);
+                }
+            }
+        });
     }
 
     /// Writes the event: what every call carries, then `fields`. Returns its number, 0 if it was not written.

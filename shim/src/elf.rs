@@ -89,6 +89,13 @@ impl<'a> Module<'a> {
             }
         }
     }
+
+    /// Whether a function of the module is exported at `address`, under whatever name.
+    pub fn exports(&self, address: usize) -> bool {
+        let dynamic = Dynamic::of(self);
+        // SAFETY: as in `symbol`.
+        dynamic.symbols != 0 && unsafe { dynamic.any(self.bias(), address) }
+    }
 }
 
 /// The part of a module's dynamic section that a lookup needs; addresses in memory.
@@ -176,6 +183,43 @@ impl Dynamic {
         let count = unsafe { (self.hash as *const u32).add(1).read() } as usize;
         // SAFETY: indexes below the number of symbols.
         (1..count).find_map(|index| unsafe { self.check(bias, index, name) })
+    }
+
+    /// Whether a defined symbol lies at `address`. The GNU table has no count: its chains are walked one by one.
+    ///
+    /// # Safety
+    /// The tables must be those of a loaded module.
+    unsafe fn any(&self, bias: usize, address: usize) -> bool {
+        let is_at = |index: usize| {
+            // SAFETY: the indexes below are those of the symbol table.
+            let symbol = unsafe { (self.symbols as *const Elf64_Sym).add(index).read() };
+            symbol.st_shndx != 0 && symbol.st_value != 0 && bias.wrapping_add(symbol.st_value as usize) == address
+        };
+        if self.gnu_hash == 0 {
+            // SAFETY: the second word of the old table is the number of symbols.
+            let count = if self.hash == 0 { 0 } else { unsafe { (self.hash as *const u32).add(1).read() } };
+            return (1..count as usize).any(is_at);
+        }
+        let word = |index: usize| {
+            // SAFETY: as in `lookup`.
+            unsafe { (self.gnu_hash as *const u32).add(index).read() }
+        };
+        let (buckets, first, bloom) = (word(0), word(1), word(2) as usize);
+        let bucket_base = bloom.wrapping_mul(2).wrapping_add(4);
+        let chain_base = bucket_base.wrapping_add(buckets as usize);
+        (0..buckets as usize).any(|bucket| {
+            let mut index = word(bucket_base.wrapping_add(bucket));
+            while index >= first && index != 0 {
+                if is_at(index as usize) {
+                    return true;
+                }
+                if word(chain_base.wrapping_add(index.wrapping_sub(first) as usize)) & 1 == 1 {
+                    return false;
+                }
+                index = index.wrapping_add(1);
+            }
+            false
+        })
     }
 
     /// # Safety

@@ -26,6 +26,7 @@ mod hooks;
 mod modules;
 mod nvml;
 mod pools;
+mod proc_address;
 mod process;
 mod resolve;
 mod sys;

@@ -1,14 +1,13 @@
-//! Functions that a program looks up rather than links: `dlsym`, `dlvsym`, `cuGetProcAddress` and HIP's like of it. The
-//! real lookup always comes first; only what it found is ever replaced, and only by a wrapper of the same ABI.
+//! Functions that a program looks up rather than links, by `dlsym`, `dlvsym` and HIP's own lookups. The real lookup
+//! always comes first; only what it found is ever replaced, and only by the wrapper of that very symbol.
 
 use crate::effect::Call;
 use crate::elf;
 use crate::hooks::{self, Layer, seen};
 use crate::modules;
 use crate::text::base_name;
-use crate::trace::Event;
 use core::ffi::{CStr, c_char};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 const RTLD_DEFAULT: usize = 0;
 const RTLD_NEXT: usize = usize::MAX;
@@ -27,8 +26,8 @@ pub fn prepare() {
     seen::prepare();
 }
 
-/// Where the name's bit lies: FNV-1a, folded to the table's 16384 bits.
-fn place(name: &[u8]) -> (usize, u64) {
+/// Where the name's bit lies in a table of 16384: FNV-1a, folded.
+pub fn place(name: &[u8]) -> (usize, u64) {
     let hash = name.iter().fold(0x811c_9dc5u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     let folded = hash ^ (hash >> 14) ^ (hash >> 28);
     (((folded >> 6) & 255) as usize, 1 << (folded & 63))
@@ -107,7 +106,8 @@ fn belongs(address: usize, layer: Layer) -> bool {
     answer.unwrap_or(false)
 }
 
-/// After a `cuGetProcAddress` or its like: puts the wrapper of the same name, ABI and stream kind in place of what was found.
+/// After a `hipGetProcAddress` or its like: puts the wrapper in place of what was found. HIP gives a name one ABI and
+/// exports all that it hands out, so the address says which function it is.
 pub fn looked_up(call: &Call, rc: i32, name: *const c_char, function: *mut usize) {
     // The first question of every runtime is for the empty name, as a probe.
     if rc != 0 || name.is_null() || function.is_null() {
@@ -118,33 +118,11 @@ pub fn looked_up(call: &Call, rc: i32, name: *const c_char, function: *mut usize
     if found == 0 || crate::config::get().is_none() || modules::is_never_substituted(call.return_address()) {
         return;
     }
-    // The library hands out the functions that it exports, so the address says which of a name's ABIs it is.
     let is_asked_for = |name: &str| name.as_bytes() == bytes;
-    let mut rows = hooks::all()
-        .filter(|hook| hook.layer == call.layer() && (is_asked_for(hook.name) || is_asked_for(hook.symbol)));
-    let is_ours = rows.clone().next().is_some();
-    let Some(hook) = rows.find(|hook| hook.real() == Some(found)) else {
-        if is_ours {
-            tell_unknown_once();
-        }
-        return;
-    };
+    let mut rows = hooks::all().filter(|hook| hook.layer == Layer::Hip);
+    let asked_for =
+        rows.find(|hook| (is_asked_for(hook.name) || is_asked_for(hook.symbol)) && hook.real() == Some(found));
+    let Some(hook) = asked_for else { return };
     // SAFETY: written by the real function a moment ago, into memory that the program gave for it.
     unsafe { function.write_unaligned(hook.stub as usize) };
-}
-
-#[cold]
-fn tell_unknown_once() {
-    static TOLD: AtomicBool = AtomicBool::new(false);
-    if TOLD.swap(true, Ordering::Relaxed) {
-        return;
-    }
-    if let Some(mut event) = Event::begin("warning", crate::sys::clock(libc::CLOCK_MONOTONIC)) {
-        event.write(|line| {
-            line.text(
-                "text",
-                b"the GPU library has a newer form of a memory function than this version knows: not traced",
-            );
-        });
-    }
 }

@@ -132,6 +132,15 @@ pub fn page(size: usize) -> Option<*mut u8> {
     (!(-4095..=0).contains(&result)).then_some(result as *mut u8)
 }
 
+/// Soft and hard limit of a resource of this process.
+pub fn limits(resource: i32) -> Option<(u64, u64)> {
+    let mut limits = [0u64; 2];
+    // SAFETY: asks only, and the kernel writes two 64-bit words.
+    let rc = unsafe { call(libc::SYS_prlimit64, 0, resource as usize, 0, limits.as_mut_ptr() as usize, 0) };
+    let [soft, hard] = limits;
+    (rc == 0).then_some((soft, hard))
+}
+
 /// Asks that a fork child finds the range zeroed.
 pub fn wipe_on_fork(at: *mut u8, size: usize) -> bool {
     const MADV_WIPEONFORK: usize = 18;

@@ -30,6 +30,8 @@ fn main() {
             (0..ROUNDS)
                 .map(|_| {
                     let mut command = if traced { bench.traced(&program) } else { bench.plain(&program) };
+                    // Not the simulated driver.
+                    command.env("LD_LIBRARY_PATH", bench.path(""));
                     pick(measure(command.args(argument)))
                 })
                 .fold(f64::INFINITY, f64::min)

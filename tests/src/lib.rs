@@ -2,6 +2,9 @@
 //!
 //! The tests run what a user installs. `scripts/build` makes it, and `scripts/test` calls that first.
 
+pub mod elf;
+pub mod hooks;
+
 use kvtrace_trace::event::Event;
 use kvtrace_trace::read::{ReadError, Reader};
 use std::io::Write as _;
@@ -102,6 +105,20 @@ pub fn skip(what: &str) {
     // One write a line: tests run side by side.
     let written = file.and_then(|mut file| file.write_all(note.as_bytes()));
     written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// Folder of NVIDIA's own runtime and headers of a major version, fetched by `scripts/cudart-wheels`; where it is not,
+/// what it would have tested is skipped aloud.
+///
+/// # Panics
+/// As [`skip`].
+pub fn cudart(major: u32, tests: &str) -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/cudart");
+    if !folder.join("complete").is_file() {
+        skip(&format!("{tests}: no NVIDIA runtime: run scripts/cudart-wheels"));
+        return None;
+    }
+    Some(folder.join(major.to_string()))
 }
 
 /// Whether a program is in PATH; if not, what it would have tested is skipped aloud.

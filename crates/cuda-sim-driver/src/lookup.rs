@@ -4,6 +4,7 @@ use crate::{INVALID_VALUE, NOT_FOUND, SUCCESS, VERSION};
 use kvtrace_cuda_sim::abi::{In, Out};
 use std::ffi::{c_char, c_void};
 
+const LEGACY_STREAM: u64 = 1;
 const PER_THREAD_STREAM: u64 = 2;
 const FOUND: i32 = 0;
 const NO_SUCH_SYMBOL: i32 = 1;
@@ -68,6 +69,19 @@ pub extern "C" fn cuGetProcAddress_v2(
         return INVALID_VALUE;
     }
     if how == FOUND { SUCCESS } else { NOT_FOUND }
+}
+
+/// The form for programs whose default stream is one per thread: it means that where the flags do not say.
+#[unsafe(no_mangle)]
+pub extern "C" fn cuGetProcAddress_v2_ptsz(
+    name: In<c_char>,
+    function: Out<*const ()>,
+    version: i32,
+    flags: u64,
+    status: Out<i32>,
+) -> i32 {
+    let said = flags & (LEGACY_STREAM | PER_THREAD_STREAM) != 0;
+    cuGetProcAddress_v2(name, function, version, if said { flags } else { flags | PER_THREAD_STREAM }, status)
 }
 
 #[unsafe(no_mangle)]

@@ -308,6 +308,12 @@ calls! {
         #[serde(default)] own: Option<u64>,
         /// Device memory of the other processes as NVML says, bytes.
         #[serde(default)] others: Option<u64>,
+        /// The limit that was asked for: `as`, `data`, `memlock`; empty for every other call.
+        #[serde(borrow, default)] limit: Cow<'a, str>,
+        /// Its soft value in bytes, if it is limited.
+        #[serde(default)] soft: Option<u64>,
+        /// Its hard value in bytes, if it is limited.
+        #[serde(default)] hard: Option<u64>,
     }
     /// A memory file was opened.
     File {

@@ -31,8 +31,9 @@ pub struct Schema {
 ///
 /// * 1.0: process, module, device, query, view, alloc, free, map, unmap, file, log, fork, exec, exit, patch, dropped,
 ///   warning.
-/// * 1.1: call, retain, prefetch, pool; the kinds array, graph, vmm-host, registered, foreign and vmm-foreign of alloc
-///   and free, and the pool of an alloc; the layer hip, and NVML's own fields of query and call.
+/// * 1.1: call (limit, soft and hard of those that ask for a limit), retain, prefetch, pool; the kinds array, graph,
+///   vmm-host, registered, foreign and vmm-foreign of alloc and free, and the pool of an alloc; the layer hip, and NVML's
+///   own fields of query and call.
 pub const SCHEMA: Schema = Schema { major: 1, minor: 1 };
 
 /// [`SCHEMA`] as it stands in a process header.

@@ -10,6 +10,8 @@ pub struct Row {
     name: Text,
     layer: Text,
     effect: Text,
+    /// `name: type` of each, in the types of this library.
+    arguments: Text,
     /// Of the runtime, its major version; else 0.
     major: u32,
     /// CUDA versions in which the name means this ABI: from the first, below the second; 0 where there is one only.
@@ -44,6 +46,7 @@ pub unsafe extern "C" fn kvtrace_hook(at: usize, row: *mut Row) -> i32 {
                 name: text(symbol),
                 layer: text(Layer::Libc.name()),
                 effect: text(effect.name()),
+                arguments: text(""),
                 major: 0,
                 since: 0,
                 until: 0,
@@ -65,6 +68,7 @@ fn of(hook: &'static Hook) -> Row {
         name: text(hook.name),
         layer: text(hook.layer.name()),
         effect: text(hook.effect.name()),
+        arguments: text(hook.arguments),
         major: if let Layer::Runtime(major) = hook.layer { major.into() } else { 0 },
         since: hook.versions.0,
         until: hook.versions.1,

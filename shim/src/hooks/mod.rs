@@ -113,6 +113,8 @@ pub struct Hook {
     pub per_thread: bool,
     /// What it does to memory.
     pub effect: Effect,
+    /// Its arguments as the row states them: `at: *mut usize, size: usize`.
+    pub arguments: &'static str,
     /// The exported stub.
     pub stub: unsafe extern "C" fn(),
     /// The real function, 0 until it was found.
@@ -177,6 +179,7 @@ macro_rules! hooks {
                     versions: ($since, $until),
                     per_thread: $crate::hooks::is_per_thread!($($variant)?),
                     effect: const { $crate::hooks::effect_of(stringify!($effect)) },
+                    arguments: $crate::hooks::arguments!($($arg: $type),*),
                     stub: super::$symbol,
                     real: core::sync::atomic::AtomicUsize::new(0),
                 };
@@ -209,6 +212,16 @@ macro_rules! hooks {
 }
 pub(crate) use hooks;
 pub(crate) use list::effect as effect_of;
+
+macro_rules! arguments {
+    () => {
+        ""
+    };
+    ($first:ident: $type:ty $(, $arg:ident: $next:ty)*) => {
+        concat!(stringify!($first), ": ", stringify!($type) $(, ", ", stringify!($arg), ": ", stringify!($next))*)
+    };
+}
+pub(crate) use arguments;
 
 macro_rules! is_per_thread {
     () => {

@@ -1,12 +1,12 @@
-//! Calls of which few are ours: opening a file, becoming another program, looking up a symbol, `sysconf`. All others are
-//! handed on untouched, and the real function returns to the caller itself.
+//! Calls of which few are ours: opening a file, becoming another program, looking up a symbol, `sysconf`, limits. All
+//! others are handed on untouched, and the real function returns to the caller itself.
 
 use crate::effect::{Call, query};
 use crate::hooks::{Effect, Hook, Layer};
 use crate::resolve::{self, Answer};
 use crate::trace::Event;
 use crate::{arch, elf, helper, process, sys, view};
-use core::ffi::{CStr, c_char, c_int, c_long};
+use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 const MEMINFO: &[u8] = b"/proc/meminfo";
@@ -42,6 +42,7 @@ macro_rules! row {
             versions: (0, 0),
             per_thread: false,
             effect: Effect::Asks,
+            arguments: "",
             stub: $stub,
             real: AtomicUsize::new(0),
         };
@@ -67,6 +68,10 @@ seen! {
     execvp EXECVP executes => Execs;
     execvpe EXECVPE executes => Execs;
     sysconf SYSCONF configures => Asks;
+    getrlimit GETRLIMIT limits => Asks;
+    getrlimit64 GETRLIMIT64 limits => Asks;
+    prlimit PRLIMIT limits_of => Asks;
+    prlimit64 PRLIMIT64 limits_of => Asks;
     dlsym DLSYM looks_up => LooksUp;
     dlvsym DLVSYM looks_up_version => LooksUp;
 }
@@ -135,6 +140,31 @@ unsafe extern "C" fn configures(name: usize, _: usize, _: usize, return_address:
     }
     // Of the answers only -1 cannot be given this way: the real function then gives it once more.
     pages.wrapping_add(1) as usize
+}
+
+unsafe extern "C" fn limits(resource: usize, _: usize, _: usize, return_address: usize) -> usize {
+    ready();
+    note_limit(resource, return_address);
+    0
+}
+
+/// Of this process and without a new limit: then it is a question.
+unsafe extern "C" fn limits_of(pid: usize, resource: usize, new: *const c_void, return_address: usize) -> usize {
+    ready();
+    if new.is_null() && (pid as c_int == 0 || pid as u32 == sys::getpid()) {
+        note_limit(resource, return_address);
+    }
+    0
+}
+
+/// Logs the limits that bound memory. They are read here once more: the answer goes to the program alone.
+fn note_limit(resource: usize, return_address: usize) {
+    const OF_MEMORY: [(u32, &str); 3] =
+        [(libc::RLIMIT_AS, "as"), (libc::RLIMIT_DATA, "data"), (libc::RLIMIT_MEMLOCK, "memlock")];
+    let Some((number, name)) = OF_MEMORY.iter().find(|(number, _)| *number == resource as u32) else { return };
+    if let Some((soft, hard)) = sys::limits(*number as i32) {
+        Call::seen(row!("getrlimit", getrlimit), return_address).limit(name, soft, hard);
+    }
 }
 
 unsafe extern "C" fn looks_up(handle: usize, name: *const c_char, _: usize, return_address: usize) -> usize {

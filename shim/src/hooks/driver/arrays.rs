@@ -1,5 +1,5 @@
-use super::{Layer, hooks, out};
-use crate::effect::{alloc, free};
+use super::{Device, Layer, hooks, out};
+use crate::effect::{alloc, free, note};
 use crate::hooks::shape::{Size, array_bytes as bytes};
 use core::ffi::c_void;
 
@@ -21,4 +21,10 @@ hooks! { Layer::Driver, i32, ();
         |call, rc| alloc(&call, rc.into(), ARRAY, bytes!(tiled, Size, 3, shape, levels), out!(rc, handle).unwrap_or(0));
     cuMipmappedArrayDestroy as "cuMipmappedArrayDestroy" 5000..99999 (handle: usize) -> 3
         |call, rc| free(&call, rc.into(), ARRAY, handle as u64);
+    cuArrayGetMemoryRequirements as "cuArrayGetMemoryRequirements" 11060..99999
+        (requirements: *mut usize, handle: usize, dev: Device) -> 3
+        |call, rc| note(&call, rc.into(), handle as u64, out!(rc, requirements).unwrap_or(0));
+    cuMipmappedArrayGetMemoryRequirements as "cuMipmappedArrayGetMemoryRequirements" 11060..99999
+        (requirements: *mut usize, handle: usize, dev: Device) -> 3
+        |call, rc| note(&call, rc.into(), handle as u64, out!(rc, requirements).unwrap_or(0));
 }

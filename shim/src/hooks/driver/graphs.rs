@@ -15,7 +15,11 @@ hooks! { Layer::Driver, i32, ();
     cuGraphAddNode as "cuGraphAddNode" 12020..12030
         (node_out: *mut usize, graph: usize, needs: *const c_void, number: usize, parameters: *mut c_void) -> 3
         |call, rc| graph_note(&call, rc.into(), 0, 0);
-    cuGraphAddNode_v2 as "cuGraphAddNode" 12030..99999
+    cuGraphAddNode_v2 as "cuGraphAddNode" 12030..13040
+        (node_out: *mut usize, graph: usize, needs: *const c_void, edges: *const c_void, number: usize,
+            parameters: *mut c_void) -> 3
+        |call, rc| graph_note(&call, rc.into(), 0, 0);
+    cuGraphAddNode_v3 as "cuGraphAddNode" 13040..99999
         (node_out: *mut usize, graph: usize, needs: *const c_void, edges: *const c_void, number: usize,
             parameters: *mut c_void) -> 3
         |call, rc| graph_note(&call, rc.into(), 0, 0);
