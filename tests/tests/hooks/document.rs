@@ -29,7 +29,8 @@ memory, in the words of the tables below, and the event of docs/trace-format.md 
 | opens | a file; /proc/meminfo and `memory.*` below /sys/fs/cgroup are noted | `file` |
 | forks, becomes | another process, another program | `fork`, `exec` |
 
-Bytes are counted on the driver's layer only. A call of the runtime says who asked; the driver's call follows inside it.
+Bytes are counted on the layer of CUDA's driver, and of HIP, which has none below it. A call of CUDA's runtime says who
+asked; the driver's call follows inside it. NVML's figures are a second witness, and count nothing.
 ";
 
 /// Title and introduction of a layer.
@@ -48,7 +49,10 @@ fn about(layer: &str) -> (&'static str, &'static str) {
              picks the right one. A runtime that is linked statically is seen through the driver.",
         ),
         "nvml" => ("NVML", "What tools and runtimes ask the management library."),
-        "hip" => ("HIP", "The runtime of AMD GPUs, which has no driver layer of its own."),
+        "hip" => (
+            "HIP",
+            "The runtime of AMD GPUs, which has no driver layer of its own. Calls that HIP makes inside itself are not counted twice.",
+        ),
         "libc" => (
             "libc",
             "Memory figures of the operating system, and how a process finds functions and makes processes. Few of the calls \
