@@ -1,6 +1,7 @@
 //! What no Rust function can express: thread-local state without a destructor, and stubs that hand a call on without
 //! touching it.
 
+use crate::hooks::Hook;
 use core::arch::global_asm;
 use core::cell::Cell;
 
@@ -17,6 +18,8 @@ pub struct Thread {
     pub tid_of_pid: Cell<u32>,
     /// Questions of our own that are under way on this thread: see `helper`.
     pub asking: Cell<u32>,
+    /// The hook whose own function was last told of: see `effect::Call`.
+    pub told: Cell<Option<&'static Hook>>,
 }
 
 global_asm!(
@@ -46,6 +49,9 @@ pub fn thread() -> &'static Thread {
     }
 }
 
+/// Set in a noted return address where the call came through [`found_stub`]; no address of a program has it.
+pub const FOUND: usize = 1 << 63;
+
 /// Exported function that notes its return address and becomes its body: arguments, stack and all.
 ///
 /// With a version node the stub is exported as `symbol@node`, so that the loader itself picks the wrapper of the
@@ -69,6 +75,26 @@ macro_rules! wrapper_stub {
     };
 }
 pub(crate) use wrapper_stub;
+
+/// As [`wrapper_stub`], not exported: for callers that looked the library's own function up, where linked callers reach
+/// another preload's function first.
+macro_rules! found_stub {
+    ($symbol:ident, $body:path) => {
+        #[unsafe(naked)]
+        pub unsafe extern "C" fn $symbol() {
+            core::arch::naked_asm!(
+                "endbr64",
+                "mov r11, qword ptr [rip + kvtrace_thread@GOTTPOFF]",
+                "mov r10, qword ptr [rsp]",
+                "bts r10, 63",
+                "mov qword ptr fs:[r11], r10",
+                "jmp {body}",
+                body = sym $body,
+            )
+        }
+    };
+}
+pub(crate) use found_stub;
 
 /// Exported function that first shows its first three arguments and its return address to `filter`. A non-zero answer
 /// is one more than what the caller gets; after 0 the real function in `slot` runs as if called directly, with the caller's own

@@ -15,6 +15,7 @@ pub struct Call {
     begin: u64,
     dur: u64,
     depth: u32,
+    detour: bool,
 }
 
 impl Call {
@@ -24,13 +25,24 @@ impl Call {
         let return_address = thread.return_address.get();
         let depth = thread.depth.get();
         thread.depth.set(depth.wrapping_add(1));
-        Call { hook, return_address, begin: sys::clock(libc::CLOCK_MONOTONIC), dur: 0, depth }
+        Call { hook, return_address, begin: sys::clock(libc::CLOCK_MONOTONIC), dur: 0, depth, detour: false }
+    }
+
+    /// Whether the caller looked up the library's own function, and did not come by its name.
+    pub fn is_found(&self) -> bool {
+        self.return_address & arch::FOUND != 0
+    }
+
+    /// The call goes to another preload's function, which may call the library's own and so come here once more.
+    pub fn goes_by(&mut self) {
+        self.detour = true;
+        arch::thread().told.set(None);
     }
 
     /// A call that is logged before it runs: it has no result yet.
     pub fn seen(hook: &'static Hook, return_address: usize) -> Call {
         let depth = arch::thread().depth.get();
-        Call { hook, return_address, begin: sys::clock(libc::CLOCK_MONOTONIC), dur: 0, depth }
+        Call { hook, return_address, begin: sys::clock(libc::CLOCK_MONOTONIC), dur: 0, depth, detour: false }
     }
 
     /// Whether the call serves a question of ours, and is nothing that the program did.
@@ -51,7 +63,7 @@ impl Call {
 
     /// Return address of the call.
     pub fn return_address(&self) -> usize {
-        self.return_address
+        self.return_address & !arch::FOUND
     }
 
     /// To be called as soon as the real function has returned.
@@ -95,8 +107,13 @@ impl Call {
 
     /// Writes the event: what every call carries, then `fields`. Returns its number, 0 if it was not written.
     pub fn write(&self, kind: &'static str, rc: i64, fields: impl FnOnce(&mut Line)) -> u64 {
+        // Bytes are told of once, by the call that reached the library; answers each time, for they may differ.
+        let told = arch::thread().told.replace(Some(self.hook));
+        if self.detour && kind != "query" && told.is_some_and(|told| told.symbol == self.hook.symbol) {
+            return 0;
+        }
         let Some(mut event) = Event::begin(kind, self.begin) else { return 0 };
-        let caller = modules::caller(self.return_address);
+        let caller = modules::caller(self.return_address());
         modules::announce(event.process(), caller);
         let call = record::Call {
             name: self.hook.name,

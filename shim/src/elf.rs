@@ -1,6 +1,7 @@
 //! Finding symbols in loaded modules without the dynamic loader's lookup functions: those are what we override, and a
 //! failed lookup of ours would overwrite the error text that `dlerror` owes the program.
 
+use crate::text::base_name;
 use core::ffi::{CStr, c_int, c_void};
 use libc::{Elf64_Phdr, Elf64_Sym, dl_phdr_info};
 
@@ -16,36 +17,55 @@ const STT_GNU_IFUNC: u8 = 10;
 /// A loaded module, as the loader describes it. Valid inside the walk that produced it.
 #[derive(Clone, Copy)]
 pub struct Module<'a> {
-    info: &'a dl_phdr_info,
+    name: &'a [u8],
+    bias: usize,
+    headers: &'a [Elf64_Phdr],
+    unloads: u64,
 }
 
 impl<'a> Module<'a> {
+    /// One that is known by other ways.
+    pub fn new(name: &'a [u8], bias: usize, headers: &'a [Elf64_Phdr]) -> Self {
+        Module { name, bias, headers, unloads: 0 }
+    }
+
+    fn of(info: &'a dl_phdr_info) -> Self {
+        let name: &[u8] = match info.dlpi_name.is_null() {
+            true => &[],
+            // SAFETY: the loader keeps a C string here for as long as the module is loaded.
+            false => unsafe { CStr::from_ptr(info.dlpi_name) }.to_bytes(),
+        };
+        let headers: &[Elf64_Phdr] = match info.dlpi_phdr.is_null() {
+            true => &[],
+            // SAFETY: the loader gives the address and number of the module's headers.
+            false => unsafe { core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) },
+        };
+        Module { name, bias: info.dlpi_addr as usize, headers, unloads: info.dlpi_subs }
+    }
+
     /// File name; empty for the executable.
     pub fn name(&self) -> &'a [u8] {
-        if self.info.dlpi_name.is_null() {
-            return &[];
-        }
-        // SAFETY: the loader keeps a C string here for as long as the module is loaded.
-        unsafe { CStr::from_ptr(self.info.dlpi_name) }.to_bytes()
+        self.name
     }
 
     /// Difference between addresses in the file and in memory.
     pub fn bias(&self) -> usize {
-        self.info.dlpi_addr as usize
+        self.bias
     }
 
     /// How many modules were unloaded so far.
     pub fn unloads(&self) -> u64 {
-        self.info.dlpi_subs
+        self.unloads
+    }
+
+    /// Whether it goes by a name that `is_wanted`: that of its file, or the one that it gives itself.
+    pub fn is_named(&self, is_wanted: impl Fn(&[u8]) -> bool) -> bool {
+        is_wanted(base_name(self.name)) || is_wanted(self.soname())
     }
 
     /// The program headers.
     pub fn headers(&self) -> &'a [Elf64_Phdr] {
-        if self.info.dlpi_phdr.is_null() {
-            return &[];
-        }
-        // SAFETY: the loader gives the address and number of the module's headers.
-        unsafe { core::slice::from_raw_parts(self.info.dlpi_phdr, self.info.dlpi_phnum.into()) }
+        self.headers
     }
 
     /// Lowest and highest mapped address.
@@ -96,6 +116,30 @@ impl<'a> Module<'a> {
         // SAFETY: as in `symbol`.
         dynamic.symbols != 0 && unsafe { dynamic.any(self.bias(), address) }
     }
+
+    /// Writes the GNU build id in hex, and tells how long it is.
+    pub fn build_id(&self, out: &mut [u8; 40]) -> usize {
+        for header in self.headers.iter().filter(|header| header.p_type == libc::PT_NOTE) {
+            let at = self.bias.wrapping_add(header.p_vaddr as usize) as *const u8;
+            // SAFETY: a note segment is mapped for its whole size.
+            let notes = unsafe { core::slice::from_raw_parts(at, header.p_memsz as usize) };
+            // Name size 4, description size, type 3 (build id), "GNU\0".
+            for (place, note) in notes.windows(16).enumerate().step_by(4) {
+                let [4, 0, 0, 0, size, 0, 0, 0, 3, 0, 0, 0, b'G', b'N', b'U', 0] = note else { continue };
+                let from = place.wrapping_add(16);
+                let id = notes.get(from..from.wrapping_add(usize::from(*size))).unwrap_or_default();
+                let mut len = 0usize;
+                for (pair, byte) in out.chunks_exact_mut(2).zip(id) {
+                    for (slot, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+                        *slot = if nibble < 10 { b'0' + nibble } else { b'a'.wrapping_add(nibble).wrapping_sub(10) };
+                    }
+                    len = len.wrapping_add(2);
+                }
+                return len;
+            }
+        }
+        0
+    }
 }
 
 /// The part of a module's dynamic section that a lookup needs; addresses in memory.
@@ -112,8 +156,8 @@ struct Dynamic {
 impl Dynamic {
     fn of(module: &Module) -> Dynamic {
         let mut found = Dynamic::default();
-        let Some(header) = module.headers().iter().find(|header| header.p_type == PT_DYNAMIC) else { return found };
-        let bias = module.bias();
+        let Some(header) = module.headers.iter().find(|header| header.p_type == PT_DYNAMIC) else { return found };
+        let bias = module.bias;
         let mut at = bias.wrapping_add(header.p_vaddr as usize) as *const [i64; 2];
         // glibc relocates these addresses in place, musl leaves them relative, and so does the vDSO. Which of both is not
         // to be told by size: the vDSO of User-Mode Linux is linked at 0xffffffffff700000, above where it is mapped.
@@ -255,7 +299,7 @@ pub fn walk<T>(visit: &mut dyn FnMut(Module) -> Option<T>) -> Option<T> {
     unsafe extern "C" fn each<T>(info: *mut dl_phdr_info, _: usize, data: *mut c_void) -> c_int {
         // SAFETY: `data` is the state below, and the loader passes a valid description.
         let (state, info) = unsafe { (&mut *data.cast::<State<T>>(), &*info) };
-        state.found = (state.visit)(Module { info });
+        state.found = (state.visit)(Module::of(info));
         state.found.is_some().into()
     }
     let mut state = State { visit, found: None };
@@ -264,15 +308,49 @@ pub fn walk<T>(visit: &mut dyn FnMut(Module) -> Option<T>) -> Option<T> {
     state.found
 }
 
-/// Address of `name` in the first module behind this one in search order: what `dlsym(RTLD_NEXT)` would answer.
+/// An address in this library.
+pub fn here() -> usize {
+    here as *const () as usize
+}
+
+/// Whether the address lies in this library.
+pub fn is_here(address: usize) -> bool {
+    walk(&mut |module| module.holds(here()).then(|| module.holds(address))).unwrap_or(false)
+}
+
+/// Address of `name` in the first module behind this one in search order: what `dlsym(RTLD_NEXT)` would answer. Where a
+/// program has opened this library itself, it stands behind all others.
 pub fn next(name: &[u8]) -> Option<usize> {
-    let here = next as *const () as usize;
-    let mut behind = false;
-    walk(&mut |module| {
-        if behind {
+    let (mut behind, mut before) = (false, None);
+    let found = walk(&mut |module| {
+        if module.holds(here()) {
+            behind = true;
+        } else if behind {
             return module.symbol(name);
+        } else if before.is_none() {
+            before = module.symbol(name);
         }
-        behind = module.holds(here);
         None
+    });
+    found.or(before)
+}
+
+/// Position of the module that holds `address`, in the loader's order.
+pub fn position(address: usize) -> Option<usize> {
+    let mut at = 0usize;
+    walk(&mut |module| {
+        let found = module.holds(address).then_some(at);
+        at = at.wrapping_add(1);
+        found
     })
+}
+
+/// How many modules are loaded.
+pub fn count() -> usize {
+    let mut count = 0usize;
+    walk::<()>(&mut |_| {
+        count = count.wrapping_add(1);
+        None
+    });
+    count
 }

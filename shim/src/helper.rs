@@ -2,20 +2,20 @@
 
 use crate::arch;
 use crate::hooks::Layer;
+use crate::modules::Found;
 use crate::resolve;
-use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// A function that is called, never hooked.
 pub struct Helper {
     layer: Layer,
     name: &'static [u8],
-    at: AtomicUsize,
+    at: Found,
 }
 
 impl Helper {
     /// Function `name` of the layer's library.
     pub const fn new(layer: Layer, name: &'static [u8]) -> Helper {
-        Helper { layer, name, at: AtomicUsize::new(0) }
+        Helper { layer, name, at: Found::new() }
     }
 
     /// Runs `call` with the function's address; `None` if no library is loaded that has it. What the library itself
@@ -30,14 +30,11 @@ impl Helper {
     }
 
     fn get(&self) -> Option<usize> {
-        match self.at.load(Ordering::Relaxed) {
-            0 => {
-                let found = resolve::in_library(|name| self.layer.is_library(name), self.name)?;
-                self.at.store(found, Ordering::Relaxed);
-                Some(found)
-            }
-            at => Some(at),
-        }
+        self.at.get().or_else(|| {
+            let found = resolve::in_library(|name| self.layer.is_library(name), self.name)?;
+            self.at.set(found);
+            Some(found)
+        })
     }
 }
 

@@ -132,10 +132,11 @@ pub fn tid(pid: u32) -> u32 {
     thread.tid.get()
 }
 
-/// Whether a trace was begun in this process image: children are worth a line only then.
+/// Whether this process has begun a trace. A child of vfork, which finds its parent's state here, has not.
 pub fn is_tracing() -> bool {
     // SAFETY: as in `current`.
-    unsafe { &*PAGE.load(Ordering::Acquire) }.events.load(Ordering::Relaxed) > 0
+    let process = unsafe { &*PAGE.load(Ordering::Acquire) };
+    process.events.load(Ordering::Relaxed) > 0 && process.pid.load(Ordering::Relaxed) == sys::getpid()
 }
 
 fn begin(process: &Process) {

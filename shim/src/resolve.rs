@@ -3,17 +3,19 @@
 
 use crate::effect::Call;
 use crate::elf;
-use crate::hooks::{self, Layer, seen};
+use crate::hooks::{self, Hook, Layer, seen};
 use crate::modules;
-use crate::text::base_name;
 use core::ffi::{CStr, c_char};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 const RTLD_DEFAULT: usize = 0;
 const RTLD_NEXT: usize = usize::MAX;
 
 /// One bit per hash of a name in the table: most names that a program looks up are none of ours.
 static NAMES: [AtomicU64; 256] = [const { AtomicU64::new(0) }; 256];
+
+/// How many modules the process started with: the first ones of the loader's list, in the scope that all share.
+static STARTED: AtomicUsize = AtomicUsize::new(0);
 
 /// Finds the functions behind the stubs.
 pub fn prepare() {
@@ -22,6 +24,13 @@ pub fn prepare() {
         if let Some(word) = NAMES.get(word) {
             word.fetch_or(bit, Ordering::Relaxed);
         }
+    }
+    // The first of two calls is right: a constructor may have loaded more by the second.
+    let _ = STARTED.compare_exchange(0, elf::count(), Ordering::Relaxed, Ordering::Relaxed);
+    modules::prepare();
+    // Now, and not in a child of fork: finding takes a lock of the loader's.
+    for hook in hooks::host::TABLES.iter().flat_map(|table| table.iter()) {
+        hook.own();
     }
     seen::prepare();
 }
@@ -41,9 +50,25 @@ fn may_be_ours(name: &[u8]) -> bool {
 
 /// Address of `symbol` in a loaded library that `is_library` knows by its file name or by its own name.
 pub fn in_library(is_library: impl Fn(&[u8]) -> bool, symbol: &[u8]) -> Option<usize> {
+    elf::walk(&mut |module| if module.is_named(&is_library) { module.symbol(symbol) } else { None })
+}
+
+/// What has `symbol` behind this library in the scope that the process started with: another preload, by its address, or
+/// `Some(None)` for the layer's own library.
+pub fn behind(layer: Layer, symbol: &[u8]) -> Option<Option<usize>> {
+    let (mut left, mut behind) = (STARTED.load(Ordering::Relaxed), false);
     elf::walk(&mut |module| {
-        let named = is_library(base_name(module.name())) || is_library(module.soname());
-        if named { module.symbol(symbol) } else { None }
+        left = left.checked_sub(1)?;
+        if !behind {
+            behind = module.holds(elf::here());
+            return None;
+        }
+        if module.is_named(|name| layer.is_library(name)) {
+            return Some(None);
+        }
+        // Other versions of the library have the symbol in another version.
+        let sibling = module.is_named(|name| name.starts_with(b"libcudart") || name.starts_with(b"libcuda.so"));
+        if sibling { None } else { module.symbol(symbol).map(Some) }
     })
 }
 
@@ -60,9 +85,9 @@ pub fn by_name(
     handle: usize,
     name: *const c_char,
     return_address: usize,
-    real: impl FnOnce(usize, *const c_char) -> usize,
+    real: impl Fn(usize, *const c_char) -> usize,
 ) -> Answer {
-    if name.is_null() || handle == RTLD_NEXT {
+    if name.is_null() {
         return Answer::HandOn;
     }
     // SAFETY: the program passes a C string.
@@ -74,35 +99,80 @@ pub fn by_name(
     if rows.clone().next().is_none() {
         return Answer::HandOn;
     }
-    let excluded = modules::is_never_substituted(return_address);
-    if handle == RTLD_DEFAULT {
-        // The plain lookup would find this library, whether or not one is there that has the function.
-        return match rows.find_map(|hook| in_library(|name| hook.layer.is_library(name), bytes)) {
-            Some(provider) if excluded => Answer::Address(provider),
-            Some(_) => Answer::HandOn,
-            None => Answer::Address(real(RTLD_NEXT, name)),
-        };
-    }
-    if excluded || crate::config::get().is_none() {
+    let in_scope = || in_scope(rows.clone(), handle, name, return_address, &real);
+    let after = match handle {
+        RTLD_DEFAULT => None,
+        RTLD_NEXT => Some(return_address),
+        _ => {
+            let found = real(handle, name);
+            // The handle of the program itself stands for the scope that all share.
+            if found != 0 && elf::is_here(found) {
+                return in_scope();
+            }
+            if found == 0 || crate::config::get().is_none() || modules::is_never_substituted(return_address) {
+                return Answer::Address(found);
+            }
+            // Not another preload's function: only the library's own is replaced.
+            let own = rows.find(|hook| belongs(found, hook.layer)).filter(|hook| hook.is_own(found));
+            return Answer::Address(own.map_or(found, |hook| hook.answer()));
+        }
+    };
+    // Somebody else's comes first in that scope.
+    if !comes_here(bytes, after) {
         return Answer::HandOn;
     }
-    let found = real(handle, name);
-    // Not another preload's function, nor ours: only the library's own is replaced.
-    let own = rows.find(|hook| belongs(found, hook.layer));
-    match own {
-        Some(hook) => {
-            hook.learn(found);
-            Answer::Address(hook.stub as usize)
-        }
-        None => Answer::Address(found),
+    in_scope()
+}
+
+/// Whether the module that holds the address was loaded after the start.
+pub fn is_late(address: usize) -> bool {
+    elf::position(address).is_some_and(|position| position >= STARTED.load(Ordering::Relaxed))
+}
+
+/// Answers a lookup that comes to this library though it asked for none: with what would be found without.
+fn in_scope(
+    mut rows: impl Iterator<Item = &'static Hook>,
+    handle: usize,
+    name: *const c_char,
+    return_address: usize,
+    real: &impl Fn(usize, *const c_char) -> usize,
+) -> Answer {
+    let excluded = modules::is_never_substituted(return_address);
+    let behind = real(RTLD_NEXT, name);
+    if behind != 0 {
+        return if excluded { Answer::Address(behind) } else { Answer::HandOn };
     }
+    // What was loaded later has a scope of its own beside the shared one, and the library may be in it.
+    if !is_late(return_address) || (handle != RTLD_DEFAULT && handle != RTLD_NEXT) {
+        return Answer::Address(0);
+    }
+    // SAFETY: the program's C string.
+    let bytes = unsafe { CStr::from_ptr(name) }.to_bytes();
+    let Some(provider) = rows.find_map(|hook| in_library(|name| hook.layer.is_library(name), bytes)) else {
+        return Answer::Address(0);
+    };
+    // A lookup that succeeds, so that `dlerror` has nothing to tell of the one that did not.
+    let ours = real(RTLD_DEFAULT, name);
+    Answer::Address(if excluded { provider } else { ours })
+}
+
+/// Whether the first `symbol` in the shared scope, from its beginning or behind the module that holds an address, is
+/// this library's.
+fn comes_here(symbol: &[u8], after: Option<usize>) -> bool {
+    let mut searched = after.is_none();
+    let first = elf::walk(&mut |module| {
+        if searched {
+            return module.symbol(symbol).map(|_| module.holds(elf::here()));
+        }
+        searched = after.is_some_and(|address| module.holds(address));
+        None
+    });
+    first.unwrap_or(false)
 }
 
 /// Whether the address lies in the layer's library.
 fn belongs(address: usize, layer: Layer) -> bool {
-    let answer = elf::walk(&mut |module| {
-        module.holds(address).then(|| layer.is_library(base_name(module.name())) || layer.is_library(module.soname()))
-    });
+    let answer = elf::walk(&mut |module| module.holds(address).then(|| module.is_named(|name| layer.is_library(name))));
     answer.unwrap_or(false)
 }
 
@@ -121,8 +191,8 @@ pub fn looked_up(call: &Call, rc: i32, name: *const c_char, function: *mut usize
     let is_asked_for = |name: &str| name.as_bytes() == bytes;
     let mut rows = hooks::all().filter(|hook| hook.layer == Layer::Hip);
     let asked_for =
-        rows.find(|hook| (is_asked_for(hook.name) || is_asked_for(hook.symbol)) && hook.real() == Some(found));
+        rows.find(|hook| (is_asked_for(hook.name) || is_asked_for(hook.symbol)) && hook.own() == Some(found));
     let Some(hook) = asked_for else { return };
     // SAFETY: written by the real function a moment ago, into memory that the program gave for it.
-    unsafe { function.write_unaligned(hook.stub as usize) };
+    unsafe { function.write_unaligned(hook.answer()) };
 }

@@ -11,7 +11,9 @@ pub mod runtime;
 pub mod seen;
 pub mod shape;
 
-use crate::resolve;
+use crate::effect::Call;
+use crate::modules::{self, Found};
+use crate::{elf, resolve};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Whose function it is. Bytes are counted where they are taken: by CUDA's driver, or by HIP, which has no layer below.
@@ -115,37 +117,90 @@ pub struct Hook {
     pub effect: Effect,
     /// Its arguments as the row states them: `at: *mut usize, size: usize`.
     pub arguments: &'static str,
-    /// The exported stub.
+    /// The exported stub, which linked callers reach.
     pub stub: unsafe extern "C" fn(),
-    /// The real function, 0 until it was found.
-    pub real: AtomicUsize,
+    /// The stub for callers that looked up the library's own function.
+    pub found_stub: unsafe extern "C" fn(),
+    /// The library's own function.
+    pub own: Found,
+    /// What stands between this library and the hooked one for linked callers: see [`Self::behind`].
+    pub behind: AtomicUsize,
 }
 
+/// Values of [`Hook::behind`] that are no address.
+const UNKNOWN: usize = 0;
+const NOTHING: usize = 1;
+const LIBRARY: usize = 2;
+
 impl Hook {
-    /// The real function. Found on a module that is already loaded: this library loads none.
-    pub fn real(&self) -> Option<usize> {
-        match self.real.load(Ordering::Acquire) {
-            0 => {
-                let symbol = self.symbol.as_bytes();
-                let found = match self.layer {
-                    Layer::Libc => crate::elf::next(symbol),
-                    // A caller linked without a version got the wrapper of the newest; the library may be another.
-                    Layer::Runtime(_) => resolve::in_library(|name| self.layer.is_library(name), symbol)
-                        .or_else(|| resolve::in_library(|name| name.starts_with(b"libcudart"), symbol)),
-                    Layer::Driver | Layer::Hip | Layer::Nvml => {
-                        resolve::in_library(|name| self.layer.is_library(name), symbol)
-                    }
-                }?;
-                self.real.store(found, Ordering::Release);
-                Some(found)
+    /// The real function of one call: what the caller would have reached without this library. All of it is on modules
+    /// that are loaded already: this library loads none.
+    pub fn real(&self, call: &mut Call) -> Option<usize> {
+        if self.layer == Layer::Libc || call.is_found() {
+            return self.own();
+        }
+        match self.behind() {
+            LIBRARY => self.own(),
+            NOTHING => modules::own_function(call.return_address(), self.symbol.as_bytes())
+                .or_else(|| self.own())
+                .or_else(|| elf::next(self.symbol.as_bytes())),
+            other => {
+                call.goes_by();
+                Some(other)
             }
-            at => Some(at),
         }
     }
 
-    /// Remembers where a lookup of the program's own found the function. The first answer stands.
-    pub fn learn(&self, real: usize) {
-        let _ = self.real.compare_exchange(0, real, Ordering::AcqRel, Ordering::Relaxed);
+    /// The library's own function.
+    pub fn own(&self) -> Option<usize> {
+        self.own.get().or_else(|| {
+            let symbol = self.symbol.as_bytes();
+            let found = match self.layer {
+                Layer::Libc => elf::next(symbol),
+                // A caller linked without a version got the wrapper of another major than the library may be.
+                Layer::Runtime(_) => resolve::in_library(|name| self.layer.is_library(name), symbol)
+                    .or_else(|| resolve::in_library(|name| name.starts_with(b"libcudart"), symbol)),
+                Layer::Driver | Layer::Hip | Layer::Nvml => {
+                    resolve::in_library(|name| self.layer.is_library(name), symbol)
+                }
+            }?;
+            self.own.set(found);
+            Some(found)
+        })
+    }
+
+    /// Whether `found`, which a lookup of the program's own came to, is the function that the stubs go to. The first that
+    /// was found is: where a process has two copies of a library, the other one's is left alone.
+    pub fn is_own(&self, found: usize) -> bool {
+        match self.own.get() {
+            Some(own) => own == found,
+            None => {
+                self.own.set(found);
+                true
+            }
+        }
+    }
+
+    /// Which function linked callers come to behind this library, in the scope that all share: another preload's, the
+    /// hooked library's own, or none. That scope is what the process started with, and is never unloaded.
+    fn behind(&self) -> usize {
+        match self.behind.load(Ordering::Relaxed) {
+            UNKNOWN => {
+                let found = resolve::behind(self.layer, self.symbol.as_bytes());
+                let found = found.map_or(NOTHING, |other| other.unwrap_or(LIBRARY));
+                self.behind.store(found, Ordering::Relaxed);
+                found
+            }
+            found => found,
+        }
+    }
+
+    /// What a lookup is answered with in place of the library's own function.
+    pub fn answer(&self) -> usize {
+        // One function has one address, unless linked callers come to another one: behind this library, or in front of
+        // it, where the loader has bound the name to that one here too.
+        let stub = self.stub as usize;
+        if self.behind() <= LIBRARY && elf::is_here(stub) { stub } else { self.found_stub as usize }
     }
 }
 
@@ -181,12 +236,16 @@ macro_rules! hooks {
                     effect: const { $crate::hooks::effect_of(stringify!($effect)) },
                     arguments: $crate::hooks::arguments!($($arg: $type),*),
                     stub: super::$symbol,
-                    real: core::sync::atomic::AtomicUsize::new(0),
+                    found_stub: found,
+                    own: $crate::modules::Found::new(),
+                    behind: core::sync::atomic::AtomicUsize::new(0),
                 };
+
+                $crate::arch::found_stub!(found, body);
 
                 pub unsafe extern "C" fn body($($arg: $type),*) -> $result {
                     let mut $call = $crate::effect::Call::enter(&HOOK);
-                    let Some(real) = HOOK.real() else {
+                    let Some(real) = HOOK.real(&mut $call) else {
                         $call.returned();
                         return $failure;
                     };

@@ -3,6 +3,7 @@
 
 use crate::effect::{Call, query};
 use crate::hooks::{Effect, Hook, Layer};
+use crate::modules::Found;
 use crate::resolve::{self, Answer};
 use crate::trace::Event;
 use crate::{arch, elf, helper, process, sys, view};
@@ -12,8 +13,9 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 const MEMINFO: &[u8] = b"/proc/meminfo";
 const CGROUP: &[u8] = b"/sys/fs/cgroup/";
 const MEMORY_FILE: &[u8] = b"memory.";
-/// No program owns memory below; passing such a pointer is how tests ask for EFAULT.
-const LOWEST_POINTER: usize = 65536;
+/// No program owns memory below, nor in the half of the kernel, which is negative here; passing such a pointer is how
+/// tests ask for EFAULT.
+const LOWEST_POINTER: isize = 65536;
 
 /// The real functions. The stubs jump through them, so a slot is filled before its first use.
 macro_rules! seen {
@@ -44,7 +46,9 @@ macro_rules! row {
             effect: Effect::Asks,
             arguments: "",
             stub: $stub,
-            real: AtomicUsize::new(0),
+            found_stub: $stub,
+            own: Found::new(),
+            behind: AtomicUsize::new(0),
         };
         &HOOK
     }};
@@ -109,7 +113,7 @@ unsafe extern "C" fn opens_at(_: usize, path: *const c_char, _: usize, return_ad
 unsafe extern "C" fn executes(path: *const c_char, _: usize, _: usize, _: usize) -> usize {
     ready();
     // A vfork child borrows this memory, its parent's trace included, but is not the process that the trace is about.
-    if path as usize >= LOWEST_POINTER && process::is_tracing() && sys::getpid() == process::pid() {
+    if path as isize >= LOWEST_POINTER && process::is_tracing() {
         // SAFETY: the program passes a path.
         let path = unsafe { CStr::from_ptr(path) }.to_bytes();
         if let Some(mut event) = Event::begin("exec", sys::clock(libc::CLOCK_MONOTONIC)) {
@@ -202,7 +206,7 @@ type DlVSym = unsafe extern "C" fn(usize, *const c_char, *const c_char) -> usize
 /// Logs the opening of a memory file, with what it says at this instant. Everything else passes: this runs in signal
 /// handlers, vfork children and before constructors.
 fn note_file(path: *const c_char, return_address: usize) {
-    if (path as usize) < LOWEST_POINTER {
+    if (path as isize) < LOWEST_POINTER {
         return;
     }
     // SAFETY: byte by byte up to the first difference, so that nothing behind the path's end is read.
