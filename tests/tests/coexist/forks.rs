@@ -1,0 +1,108 @@
+use crate::{alike, compile};
+use kvtrace_tests::{Bench, Trace, run};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+/// What the program said: how, pid.
+fn told(text: &str) -> BTreeMap<String, u64> {
+    text.lines()
+        .map(|line| {
+            let mut words = line.split(' ');
+            let (how, pid) = (words.next().unwrap().to_owned(), words.next().unwrap().parse().unwrap());
+            assert_eq!(words.next(), Some("0"), "{text}");
+            (how, pid)
+        })
+        .collect()
+}
+
+fn header(trace: &Trace, pid: u64) -> Option<&Value> {
+    let of_pid = trace.files.iter().filter(|file| file.lines[0]["pid"] == pid);
+    let headers: Vec<&Value> = of_pid.map(|file| &file.lines[0]).collect();
+    assert!(headers.len() < 2, "{pid} has several files");
+    headers.first().copied()
+}
+
+fn check(bench: &Bench, command: &mut Command) {
+    let children = told(&String::from_utf8(run(command).stdout).unwrap());
+    let trace = bench.trace();
+    let (parent, pids) = (children["self"], &children);
+    assert_eq!(header(&trace, parent).unwrap()["forked_from"], 0);
+    for how in ["fork", "clone", "clone-body"] {
+        let header = header(&trace, pids[how]).unwrap_or_else(|| panic!("{how} has no file"));
+        assert_eq!((&header["ppid"], &header["forked_from"]), (&parent.into(), &parent.into()), "{how}");
+    }
+    assert!(header(&trace, pids["grandfork"]).is_none(), "a child that asks nothing has no file");
+    for how in ["vfork", "spawn"] {
+        let header = header(&trace, pids[how]).unwrap_or_else(|| panic!("{how} has no file"));
+        assert_eq!((&header["ppid"], &header["forked_from"]), (&parent.into(), &0.into()), "{how}");
+    }
+    for file in &trace.files {
+        // A borrower of the memory borrows the trace.
+        let borrowed = file.lines.iter().filter(|line| line["fn"] == "sysinfo").count();
+        let expected = if file.lines[0]["pid"] == parent { 3 } else { 1 };
+        let is_child = file.lines[0]["exe"].as_str().unwrap().ends_with("/children");
+        assert!(!is_child || borrowed == expected, "{}: {borrowed}", file.path.display());
+    }
+}
+
+/// Protects: each process has a file of its own, that says whose child it is, and writes into no other.
+#[test]
+fn every_kind_of_child_has_its_own_trace() {
+    let bench = Bench::new();
+    let program = compile(&bench, "children", "children", &[]);
+    let asker = bench.compile("stdio", "asker", &[]);
+    check(&bench, bench.traced(program).arg(asker));
+}
+
+/// Protects: the same where the kernel cannot wipe a page at fork, as under gVisor and before Linux 4.14; there a
+/// borrower is not to be told from a child, and has a trace of its own.
+#[test]
+fn every_kind_of_child_without_the_kernel_s_help() {
+    let bench = Bench::new();
+    let program = compile(&bench, "children", "children", &[]);
+    let asker = bench.compile("stdio", "asker", &[]);
+    let without = compile(&bench, "nowipe", "nowipe", &[]);
+    let children = told(&String::from_utf8(run(bench.traced(without).arg(program).arg(asker)).stdout).unwrap());
+    let trace = bench.trace();
+    let parent = children["self"];
+    for how in ["fork", "clone", "clone-body"] {
+        assert_eq!(header(&trace, children[how]).unwrap()["forked_from"], parent, "{how}");
+    }
+    for how in ["vfork", "spawn"] {
+        assert_eq!(header(&trace, children[how]).unwrap()["forked_from"], 0, "{how}");
+    }
+}
+
+/// Protects: a program whose children exec keeps one trace, also where the kernel cannot wipe.
+#[test]
+fn a_vfork_child_leaves_its_parent_s_trace_alone() {
+    for wipes in [true, false] {
+        let bench = Bench::new();
+        let program = bench.compile("family", "family", &[]);
+        let without = compile(&bench, "nowipe", "nowipe", &[]);
+        let mut command = if wipes { bench.traced(&program) } else { bench.traced(without) };
+        if !wipes {
+            command.arg(&program);
+        }
+        run(&mut command);
+        let trace = bench.trace();
+        assert_eq!(trace.events("process").len(), 3, "wipes: {wipes}");
+        assert_eq!(trace.events("exec").len(), 1, "wipes: {wipes}");
+    }
+}
+
+/// Protects: no event of a thread holds a lock that a child of fork would wait for.
+#[test]
+fn children_of_busy_threads_do_not_hang() {
+    let bench = Bench::new();
+    let program = compile(&bench, "forkstorm", "forkstorm", &[]);
+    let rounds = |command: &mut Command| _ = command.arg("1500");
+    let (mut plain, mut traced) = (bench.plain(&program), bench.traced(&program));
+    rounds(&mut plain);
+    rounds(&mut traced);
+    assert_eq!(alike(&mut plain, &mut traced), "0 hung\n");
+    let files = std::fs::read_dir(Path::new(&bench.path("trace"))).unwrap().count();
+    assert_eq!(files, 1501);
+}
