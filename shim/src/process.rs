@@ -93,6 +93,8 @@ static LAST_PID: AtomicU32 = AtomicU32::new(0);
 
 /// Makes the page.
 pub fn prepare() {
+    // A child may be the first that has an event.
+    LAST_PID.store(sys::getpid(), Ordering::Relaxed);
     if let Some(page) = sys::page(SIZE) {
         WIPED.store(sys::wipe_on_fork(page, SIZE), Ordering::Relaxed);
         PAGE.store(page.cast(), Ordering::Release);

@@ -10,11 +10,13 @@
 int main(void) {
     char line[128];
     struct stat stat;
+    errno = 5;
     FILE *file = fopen("/proc/meminfo", "r");
-    if (!file || !fgets(line, sizeof line, file) || fclose(file)) return 1;
+    if (!file || !fgets(line, sizeof line, file) || fclose(file) || errno != 5) return 1;
     int fd = open("made", O_CREAT | O_WRONLY | O_EXCL, 0640);
-    if (fd < 0 || fstat(fd, &stat) || close(fd)) return 2;
+    if (fd < 0 || fstat(fd, &stat) || close(fd) || errno != 5) return 2;
     printf("%.9s mode %o\n", line, stat.st_mode & 0777);
+    if (!dlsym(RTLD_DEFAULT, "qsort") || sysconf(_SC_PHYS_PAGES) < 0 || errno != 5) return 3;
     errno = 0;
     fd = open("/no/such", O_RDONLY);
     printf("missing %d errno %d\n", fd, errno);

@@ -20,6 +20,15 @@ fn helpers_of_a_traced_program_work_as_ever() {
     assert!(!bench.path("trace").exists());
 }
 
+/// Protects: we handle no signal, start no thread, change no limit, and open nothing where programs expect their own.
+#[test]
+fn a_process_has_the_state_that_it_would_have() {
+    let bench = Bench::new();
+    let program = compile(&bench, "state", "state", &[]);
+    alike(&mut bench.plain(&program), &mut bench.traced(&program));
+    assert_eq!(bench.trace().files.len(), 1);
+}
+
 /// Protects: runtimes that ask for the machine's memory at start, map much and handle faults themselves.
 #[test]
 fn virtual_machines_run_as_ever() {

@@ -1,8 +1,7 @@
 use crate::{alike, compile};
-use kvtrace_tests::{Bench, Trace, run};
+use kvtrace_tests::{Bench, Trace, run, skip};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 
 /// What the program said: how, pid.
@@ -93,16 +92,19 @@ fn a_vfork_child_leaves_its_parent_s_trace_alone() {
     }
 }
 
-/// Protects: no event of a thread holds a lock that a child of fork would wait for.
+/// Protects: no event needs a lock that a thread of the parent may have held at the fork, and that nobody releases in the
+/// child: that of the loader's list above all. Its index without a lock came with glibc 2.35.
 #[test]
-fn children_of_busy_threads_do_not_hang() {
+fn a_child_does_not_wait_for_a_thread_that_it_lacks() {
     let bench = Bench::new();
-    let program = compile(&bench, "forkstorm", "forkstorm", &[]);
-    let rounds = |command: &mut Command| _ = command.arg("1500");
-    let (mut plain, mut traced) = (bench.plain(&program), bench.traced(&program));
-    rounds(&mut plain);
-    rounds(&mut traced);
-    assert_eq!(alike(&mut plain, &mut traced), "0 hung\n");
-    let files = std::fs::read_dir(Path::new(&bench.path("trace"))).unwrap().count();
-    assert_eq!(files, 1501);
+    let program = compile(&bench, "holder", "holder", &["-ldl"]);
+    let version = run(Command::new("getconf").arg("GNU_LIBC_VERSION")).stdout;
+    let version = String::from_utf8(version).unwrap();
+    let minor: u32 = version.trim().rsplit('.').next().unwrap().parse().unwrap();
+    if minor < 35 {
+        skip(&format!("a fork while a thread holds the loader's lock: {} has no index without it", version.trim()));
+        return;
+    }
+    assert_eq!(alike(&mut bench.plain(&program), &mut bench.traced(&program)), "child 0, parent 0\n");
+    assert_eq!(bench.trace().files.len(), 3);
 }

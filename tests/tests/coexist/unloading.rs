@@ -39,14 +39,17 @@ fn callers_have_their_names_after_any_number_of_plugins() {
     }
 }
 
-/// Protects: calls of handlers and destructors at the end of a process, which come after ours would have run.
+/// Protects: calls of handlers and destructors at the end of a process; the loader ends a library that the program is
+/// linked with after any preload.
 #[test]
 fn memory_is_given_back_to_the_last_instruction() {
     let bench = Bench::new();
-    let program = compile(&bench, "ending", "ending", &[&simulated("libcuda.so.1")]);
+    let driver = simulated("libcuda.so.1");
+    let keeper = compile(&bench, "keeper", "libkeeper.so", &["-shared", "-fPIC", &driver]);
+    let program = compile(&bench, "ending", "ending", &[keeper.to_str().unwrap(), &driver]);
     let told = alike(&mut bench.plain(&program), &mut bench.traced(&program));
-    assert_eq!(told, "atexit 0\ndestructor 0\n");
-    assert_eq!(bench.trace().calls("free", "cuMemFree").len(), 2);
+    assert_eq!(told, "atexit 0\ndestructor 0\nlibrary 0\n");
+    assert_eq!(bench.trace().calls("free", "cuMemFree").len(), 3);
 }
 
 /// Protects: calls before `main`, and before our own constructor has run, which the loader runs after those of the
