@@ -6,7 +6,9 @@ use crate::elf;
 use crate::hooks::{self, Hook, Layer, seen};
 use crate::modules;
 use core::ffi::{CStr, c_char};
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::num::NonZeroUsize;
+use core::sync::atomic::{AtomicU64, Ordering};
+use once_cell::race::OnceNonZeroUsize;
 
 const RTLD_DEFAULT: usize = 0;
 const RTLD_NEXT: usize = usize::MAX;
@@ -15,7 +17,11 @@ const RTLD_NEXT: usize = usize::MAX;
 static NAMES: [AtomicU64; 256] = [const { AtomicU64::new(0) }; 256];
 
 /// How many modules the process started with: the first ones of the loader's list, in the scope that all share.
-static STARTED: AtomicUsize = AtomicUsize::new(0);
+static STARTED: OnceNonZeroUsize = OnceNonZeroUsize::new();
+
+fn started() -> usize {
+    STARTED.get().map_or(0, NonZeroUsize::get)
+}
 
 /// Finds the functions behind the stubs.
 pub fn prepare() {
@@ -26,7 +32,9 @@ pub fn prepare() {
         }
     }
     // The first of two calls is right: a constructor may have loaded more by the second.
-    let _ = STARTED.compare_exchange(0, elf::count(), Ordering::Relaxed, Ordering::Relaxed);
+    if let Some(count) = NonZeroUsize::new(elf::count()) {
+        let _ = STARTED.set(count);
+    }
     modules::prepare();
     // Now, and not in a child of fork: finding takes a lock of the loader's.
     for hook in hooks::host::TABLES.iter().flat_map(|table| table.iter()) {
@@ -56,7 +64,7 @@ pub fn in_library(is_library: impl Fn(&[u8]) -> bool, symbol: &[u8]) -> Option<u
 /// What has `symbol` behind this library in the scope that the process started with: another preload, by its address, or
 /// `Some(None)` for the layer's own library.
 pub fn behind(layer: Layer, symbol: &[u8]) -> Option<Option<usize>> {
-    let (mut left, mut behind) = (STARTED.load(Ordering::Relaxed), false);
+    let (mut left, mut behind) = (started(), false);
     elf::walk(&mut |module| {
         left = left.checked_sub(1)?;
         if !behind {
@@ -126,7 +134,7 @@ pub fn by_name(
 
 /// Whether the module that holds the address was loaded after the start.
 pub fn is_late(address: usize) -> bool {
-    elf::position(address).is_some_and(|position| position >= STARTED.load(Ordering::Relaxed))
+    elf::position(address).is_some_and(|position| position >= started())
 }
 
 /// Answers a lookup that comes to this library though it asked for none: with what would be found without.

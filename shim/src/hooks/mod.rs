@@ -14,7 +14,8 @@ pub mod shape;
 use crate::effect::Call;
 use crate::modules::{self, Found};
 use crate::{elf, resolve};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::num::NonZeroUsize;
+use once_cell::race::OnceNonZeroUsize;
 
 /// Whose function it is. Bytes are counted where they are taken: by CUDA's driver, or by HIP, which has no layer below.
 /// The others are labels.
@@ -124,13 +125,12 @@ pub struct Hook {
     /// The library's own function.
     pub own: Found,
     /// What stands between this library and the hooked one for linked callers: see [`Self::behind`].
-    pub behind: AtomicUsize,
+    pub behind: OnceNonZeroUsize,
 }
 
 /// Values of [`Hook::behind`] that are no address.
-const UNKNOWN: usize = 0;
-const NOTHING: usize = 1;
-const LIBRARY: usize = 2;
+const NOTHING: NonZeroUsize = NonZeroUsize::MIN;
+const LIBRARY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 impl Hook {
     /// The real function of one call: what the caller would have reached without this library. All of it is on modules
@@ -146,7 +146,7 @@ impl Hook {
                 .or_else(|| elf::next(self.symbol.as_bytes())),
             other => {
                 call.goes_by();
-                Some(other)
+                Some(other.get())
             }
         }
     }
@@ -183,16 +183,11 @@ impl Hook {
 
     /// Which function linked callers come to behind this library, in the scope that all share: another preload's, the
     /// hooked library's own, or none. That scope is what the process started with, and is never unloaded.
-    fn behind(&self) -> usize {
-        match self.behind.load(Ordering::Relaxed) {
-            UNKNOWN => {
-                let found = resolve::behind(self.layer, self.symbol.as_bytes());
-                let found = found.map_or(NOTHING, |other| other.unwrap_or(LIBRARY));
-                self.behind.store(found, Ordering::Relaxed);
-                found
-            }
-            found => found,
-        }
+    fn behind(&self) -> NonZeroUsize {
+        self.behind.get_or_init(|| match resolve::behind(self.layer, self.symbol.as_bytes()) {
+            None => NOTHING,
+            Some(other) => other.and_then(NonZeroUsize::new).unwrap_or(LIBRARY),
+        })
     }
 
     /// What a lookup is answered with in place of the library's own function.
@@ -238,7 +233,7 @@ macro_rules! hooks {
                     stub: super::$symbol,
                     found_stub: found,
                     own: $crate::modules::Found::new(),
-                    behind: core::sync::atomic::AtomicUsize::new(0),
+                    behind: once_cell::race::OnceNonZeroUsize::new(),
                 };
 
                 $crate::arch::found_stub!(found, body);

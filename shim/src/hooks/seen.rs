@@ -9,6 +9,7 @@ use crate::trace::Event;
 use crate::{arch, elf, helper, process, sys, view};
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering};
+use once_cell::race::OnceNonZeroUsize;
 
 const MEMINFO: &[u8] = b"/proc/meminfo";
 const CGROUP: &[u8] = b"/sys/fs/cgroup/";
@@ -48,7 +49,7 @@ macro_rules! row {
             stub: $stub,
             found_stub: $stub,
             own: Found::new(),
-            behind: AtomicUsize::new(0),
+            behind: OnceNonZeroUsize::new(),
         };
         &HOOK
     }};
