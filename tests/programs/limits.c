@@ -1,8 +1,10 @@
-/* Asks for limits in every way and prints those that bound memory; the last lines only set one, or ask for others. */
+/* Asks for limits in every way and prints those that bound memory; the last lines only set one, or ask for others. Asked
+   before any question about memory, they are no matter of a trace. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 static void print(const char *name, unsigned long long soft, unsigned long long hard) {
@@ -13,6 +15,9 @@ int main(void) {
     struct rlimit limit = {1u << 20, 3u << 20}, other;
     struct rlimit64 limit64;
     if (setrlimit(RLIMIT_MEMLOCK, &limit)) return 1;
+    if (getrlimit(RLIMIT_AS, &other) || prlimit(0, RLIMIT_DATA, NULL, &other)) return 10;
+    struct sysinfo info;
+    if (access("trace", F_OK) == 0 || sysinfo(&info)) return 11;
     errno = 0;
     if (getrlimit(RLIMIT_MEMLOCK, &limit)) return 2;
     print("memlock", limit.rlim_cur, limit.rlim_max);

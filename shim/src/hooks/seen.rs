@@ -162,11 +162,15 @@ unsafe extern "C" fn limits_of(pid: usize, resource: usize, new: *const c_void, 
     0
 }
 
-/// Logs the limits that bound memory. They are read here once more: the answer goes to the program alone.
+/// Logs the limits that bound memory, in a trace that was begun: `sort` and shells ask for them too. They are read here
+/// once more: the answer goes to the program alone.
 fn note_limit(resource: usize, return_address: usize) {
     const OF_MEMORY: [(u32, &str); 3] =
         [(libc::RLIMIT_AS, "as"), (libc::RLIMIT_DATA, "data"), (libc::RLIMIT_MEMLOCK, "memlock")];
     let Some((number, name)) = OF_MEMORY.iter().find(|(number, _)| *number == resource as u32) else { return };
+    if !process::is_tracing() {
+        return;
+    }
     if let Some((soft, hard)) = sys::limits(*number as i32) {
         Call::seen(row!("getrlimit", getrlimit), return_address).limit(name, soft, hard);
     }

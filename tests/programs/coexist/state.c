@@ -16,9 +16,7 @@
 static int entries(const char *path) {
     DIR *folder = opendir(path);
     int count = 0;
-    struct dirent *entry;
-    /* The trace's own descriptor is out of the program's way, from 512 on. */
-    while (folder && (entry = readdir(folder))) count += strcmp(path, "/proc/self/fd") || atoi(entry->d_name) < 512;
+    while (folder && readdir(folder)) count++;
     if (folder) closedir(folder);
     return count;
 }
