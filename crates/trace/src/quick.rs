@@ -5,6 +5,7 @@ use crate::event::{Alloc, Event, Free, Stamp};
 use std::borrow::Cow;
 
 /// Parses an allocation or a free; `None` for what only the general parser can judge.
+#[inline]
 pub fn parse(line: &[u8]) -> Option<(Stamp, Event<'_>)> {
     let mut rest = Rest(line);
     let is_alloc = match rest.text("{\"ev\":")? {
@@ -41,14 +42,32 @@ pub fn parse(line: &[u8]) -> Option<(Stamp, Event<'_>)> {
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
+    #[inline]
     fn take(&mut self, expected: &str) -> Option<()> {
         self.0 = self.0.strip_prefix(expected.as_bytes())?;
         Some(())
     }
 
-    /// A string of printable ASCII without an escape.
+    #[inline]
     fn text(&mut self, key: &str) -> Option<&'a str> {
         self.take(key)?;
+        self.string()
+    }
+
+    #[inline]
+    fn number(&mut self, key: &str) -> Option<u64> {
+        self.take(key)?;
+        self.digits()
+    }
+
+    #[inline]
+    fn hex(&mut self, key: &str) -> Option<u64> {
+        self.take(key)?;
+        self.hex_digits()
+    }
+
+    /// A string of printable ASCII without an escape.
+    fn string(&mut self) -> Option<&'a str> {
         self.take("\"")?;
         let (string, rest) = self.0.split_at(memchr::memchr(b'"', self.0)?);
         self.0 = rest.get(1..)?;
@@ -57,11 +76,7 @@ impl<'a> Rest<'a> {
         if plain { str::from_utf8(string).ok() } else { None }
     }
 
-    fn number(&mut self, key: &str) -> Option<u64> {
-        self.take(key)?;
-        self.digits()
-    }
-
+    #[inline]
     fn signed(&mut self, key: &str) -> Option<i64> {
         self.take(key)?;
         match self.take("-") {
@@ -71,8 +86,7 @@ impl<'a> Rest<'a> {
         }
     }
 
-    fn hex(&mut self, key: &str) -> Option<u64> {
-        self.take(key)?;
+    fn hex_digits(&mut self) -> Option<u64> {
         self.take("\"0x")?;
         let mut value = 0u64;
         let mut len = 0;

@@ -3,7 +3,8 @@
 use crate::SCHEMA;
 use crate::event::{Event, Record};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// A line longer than this is not one of ours; it bounds what a hostile file makes the reader hold.
@@ -49,33 +50,39 @@ pub enum ReadError {
     },
 }
 
+/// Read from the system at a time.
+const CHUNK: usize = 1 << 18;
+
 /// Reads one file.
 #[derive(Debug)]
 pub struct Reader<R> {
     path: PathBuf,
     input: R,
+    /// What was read; lines are parsed where they lie.
     buf: Vec<u8>,
+    /// The part of it that is not consumed yet.
+    rest: Range<usize>,
     line: u64,
     torn: bool,
 }
 
-impl Reader<BufReader<File>> {
+impl Reader<File> {
     /// Opens a file. Its header is checked by the first [`Reader::next`].
     ///
     /// # Errors
     /// [`ReadError::Io`] if it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
         match File::open(path) {
-            Ok(file) => Ok(Reader::new(path, BufReader::with_capacity(1 << 18, file))),
+            Ok(file) => Ok(Reader::new(path, file)),
             Err(source) => Err(ReadError::Io { path: path.to_owned(), source }),
         }
     }
 }
 
-impl<R: BufRead> Reader<R> {
+impl<R: Read> Reader<R> {
     /// Reads from `input`; `path` is for messages.
     pub fn new(path: &Path, input: R) -> Self {
-        Reader { path: path.to_owned(), input, buf: Vec::new(), line: 0, torn: false }
+        Reader { path: path.to_owned(), input, buf: Vec::new(), rest: 0..0, line: 0, torn: false }
     }
 
     /// The next record, or `None` at the end.
@@ -84,16 +91,17 @@ impl<R: BufRead> Reader<R> {
     /// Each kind of [`ReadError`]. After `Malformed` the next call goes on with the next line.
     #[expect(clippy::should_implement_trait, reason = "records borrow from the reader, an Iterator cannot lend")]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, ReadError> {
-        let size = self.fill()?;
-        if size == 0 {
+        let line = self.fill()?;
+        if line.is_empty() {
             return match self.line {
                 0 => Err(self.not_a_trace("the file is empty")),
                 _ => Ok(None),
             };
         }
         self.line += 1;
-        let whole = self.buf.ends_with(b"\n");
-        match Record::parse(self.buf.trim_ascii_end()) {
+        let line = &self.buf[line];
+        let whole = line.ends_with(b"\n");
+        match Record::parse(line.trim_ascii_end()) {
             // The process was killed between two bytes of a write: expected, and worth no complaint.
             Err(_) if !whole && self.line > 1 => {
                 self.torn = true;
@@ -129,17 +137,47 @@ impl<R: BufRead> Reader<R> {
         self.torn
     }
 
-    /// Reads one line into the buffer, at most [`LONGEST_ACCEPTED`] bytes of it.
-    fn fill(&mut self) -> Result<usize, ReadError> {
-        self.buf.clear();
-        let limit = LONGEST_ACCEPTED as u64;
-        let size = io::Read::take(&mut self.input, limit)
-            .read_until(b'\n', &mut self.buf)
-            .map_err(|source| ReadError::Io { path: self.path.clone(), source })?;
-        if size == LONGEST_ACCEPTED && !self.buf.ends_with(b"\n") {
-            return Err(self.not_a_trace(&format!("line {} is longer than a mebibyte", self.line + 1)));
+    /// The place of the next line in the buffer, its newline included; empty at the end.
+    fn fill(&mut self) -> Result<Range<usize>, ReadError> {
+        let mut searched = 0;
+        loop {
+            let rest = &self.buf[self.rest.clone()];
+            if let Some(newline) = memchr::memchr(b'\n', &rest[searched..]) {
+                return Ok(self.take(searched + newline + 1));
+            }
+            searched = rest.len();
+            if searched >= LONGEST_ACCEPTED {
+                return Err(self.not_a_trace(&format!("line {} is longer than a mebibyte", self.line + 1)));
+            }
+            if self.read_more()? == 0 {
+                return Ok(self.take(searched));
+            }
         }
-        Ok(size)
+    }
+
+    fn take(&mut self, size: usize) -> Range<usize> {
+        let line = self.rest.start..self.rest.start + size;
+        self.rest.start = line.end;
+        line
+    }
+
+    fn read_more(&mut self) -> Result<usize, ReadError> {
+        // A line that lies across two reads is moved to the front.
+        self.buf.copy_within(self.rest.clone(), 0);
+        self.rest = 0..self.rest.len();
+        if self.buf.len() < self.rest.end + CHUNK {
+            self.buf.resize(self.rest.end + CHUNK, 0);
+        }
+        loop {
+            match self.input.read(&mut self.buf[self.rest.end..]) {
+                Ok(size) => {
+                    self.rest.end += size;
+                    return Ok(size);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(ReadError::Io { path: self.path.clone(), source }),
+            }
+        }
     }
 
     fn not_a_trace(&self, reason: &str) -> ReadError {
