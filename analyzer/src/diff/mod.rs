@@ -164,7 +164,12 @@ impl<'t> Side<'t> {
 /// # Errors
 /// No answer if a side sized no KV cache; internal if a frame cannot be built.
 pub fn diff(a: &Trace, b: &Trace) -> Result<Diff, Failure> {
-    let (a, b) = (Side::new("A", a)?, Side::new("B", b)?);
+    let (a, b) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| Side::new("B", b));
+        let first = Side::new("A", a);
+        (first, other.join().unwrap_or_else(|_| Err(Failure::internal("the replay stopped", ""))))
+    });
+    let (a, b) = (a?, b?);
     let attribution = attribution::attribute(&a, &b);
     let checks = comparable::checks(&a, &b);
     Ok(Diff {
