@@ -22,11 +22,20 @@ static void die(const char *call, int code) {
         if (code_) die(#call, code_);                                                                                  \
     } while (0)
 
-static void step(const char *name) {
+static void tell(const char *name, const char *loads) {
     size_t free_, total;
     TRY(cudaMemGetInfo(&free_, &total));
-    printf("{\"step\":\"%s\",\"free\":%zu,\"total\":%zu}\n", name, free_, total);
+    printf("{\"step\":\"%s\",\"free\":%zu,\"total\":%zu,\"loads\":%s}\n", name, free_, total, loads);
     fflush(stdout);
+}
+
+static void step(const char *name) {
+    tell(name, "false");
+}
+
+/* One in which the driver may take memory for itself, or give such memory back. */
+static void step_of_the_driver(const char *name) {
+    tell(name, "true");
 }
 
 /* As NCCL and PyTorch do: by the version that the header declares. */
@@ -73,6 +82,7 @@ static void arrays(void) {
 static void stream_ordered(void) {
     cudaStream_t stream;
     TRY(cudaStreamCreate(&stream));
+    step_of_the_driver("a first stream");
     void *a, *b;
     TRY(cudaMallocAsync(&a, SIZE, stream));
     step("cudaMallocAsync");
@@ -194,7 +204,7 @@ static void failures(void) {
     cudaGetLastError();
     if (cudaFree((void *)4096) == cudaSuccess) die("cudaFree of what is none", 0);
     cudaGetLastError();
-    step("calls that fail");
+    step_of_the_driver("calls that fail");
 }
 
 int main(void) {

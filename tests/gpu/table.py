@@ -23,6 +23,9 @@ def main():
         steps = [json.loads(line) for line in lines if line.startswith("{")]
     with open(show) as text:
         queries = json.load(text)["queries"]
+    # Of one process, where there are several.
+    if "pid" in steps[0]:
+        queries = [query for query in queries if query["evidence"].startswith(f"{steps[0]['pid']}:")]
     print(f"\n### {title}\n")
     print("| step | in use, MiB | ledger, MiB | context and modules (inferred), MiB | unexplained, MiB | of the use |")
     print("|---|---:|---:|---:|---:|---:|")
