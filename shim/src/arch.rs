@@ -97,8 +97,8 @@ macro_rules! found_stub {
 pub(crate) use found_stub;
 
 /// Exported function that first shows its first three arguments and its return address to `filter`. A non-zero answer
-/// is one more than what the caller gets; after 0 the real function in `slot` runs as if called directly, with the caller's own
-/// return address and all variadic arguments.
+/// is one more than what the caller gets; after 0 the real function in `slot` runs as if called directly, with the
+/// caller's own return address and all variadic arguments.
 macro_rules! filter_stub {
     ($symbol:ident, $filter:path, $slot:path) => {
         #[unsafe(no_mangle)]

@@ -106,7 +106,8 @@ impl Replay {
         }
         replay.ledger.ends = replay.now.by_process.iter().map(|process| process.at_end).collect();
         replay.ledger.peaks = replay.now.by_process.iter().map(|process| process.device_peak).collect();
-        replay.ledger.device_live = replay.ledger.ends.iter().map(super::on_device).sum();
+        replay.ledger.device_live =
+            replay.ledger.ends.iter().map(super::on_device).fold(0, |sum, bytes| sum.saturating_add(bytes));
         replay
     }
 
@@ -187,7 +188,8 @@ impl Replay {
         for span in &mut self.ledger.spans {
             if span.process == process && span.end.is_none() {
                 span.end = Some((event.at, event.n));
-                self.holders[self.index[&(span.module, span.kind)] as usize].now -= span.size;
+                let holder = &mut self.holders[self.index[&(span.module, span.kind)] as usize];
+                holder.now = holder.now.saturating_sub(span.size);
             }
         }
         self.now.end(process);

@@ -235,3 +235,19 @@ fn a_program_that_becomes_another_leaves_its_memory_behind() {
     let ledger = done.query(3).ledger();
     assert_eq!((ledger.at_queries[0].device, ledger.unmatched_frees), (0, 0));
 }
+
+/// Whoever wrote the trace, no sum of it wraps round.
+#[test]
+fn sizes_that_no_device_has_stay_sums() {
+    let all = u64::MAX;
+    let ledger = script()
+        .alloc((1, 0), "device", 1, all)
+        .alloc((2, 0), "device", 2, all)
+        .process(2, "program")
+        .alloc((1, 0), "device", 1, all)
+        .process(9, "launcher")
+        .event("exit", 5, r#""child":1,"code":0"#)
+        .event("exit", 6, r#""child":2,"code":0"#)
+        .ledger();
+    assert_eq!((ledger.device_live, ledger.device_peak), (all, all));
+}

@@ -1,7 +1,8 @@
 //! The kvtrace trace format, schema 1.1: the only bridge between the preload and the analyzer.
 //!
 //! A trace is a directory of JSON-lines files, one per process. [`line`] writes lines without std, heap or panic;
-//! [`record`] knows which fields each event carries, [`redact`] what must not stand in them; [`event`] and [`read`] (feature `std`) bring them back as types.
+//! [`record`] knows which fields each event carries, [`redact`] what must not stand in them; [`event`] and [`read`]
+//! (feature `std`) bring them back as types.
 //! `docs/trace-format.md` describes every field.
 #![cfg_attr(not(feature = "std"), no_std)]
 

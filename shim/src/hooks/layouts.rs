@@ -14,7 +14,8 @@ pub fn device_of(location: Location) -> i32 {
     if location as i32 == ON_DEVICE { (location >> 32) as i32 } else { -1 }
 }
 
-/// Kind and device of a `CUmemAllocationProp`, a `CUmemPoolProps` or one of HIP's, which begin alike: the location is the third and fourth word.
+/// Kind and device of a `CUmemAllocationProp`, a `CUmemPoolProps` or one of HIP's, which begin alike: the location is the
+/// third and fourth word.
 pub fn place(properties: *const c_void) -> (&'static str, i32) {
     if properties.is_null() {
         return ("vmm", -1);
