@@ -5,6 +5,9 @@ use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+pub use machine::{Card, Fact, Frame, Group, Missing, Node, Sample, Stack, Usage, View, Zone};
+pub use weights::{Cached, Config, Use, Weights};
+
 /// One line of a trace file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record<'a> {
@@ -40,6 +43,32 @@ pub enum Event<'a> {
     Query(Query<'a>),
     /// What the machine looked like beside a query.
     View(View<'a>),
+    /// A memory zone of the kernel beside a query.
+    Zone(Zone<'a>),
+    /// A control group above the process's own beside a query.
+    Group(Group<'a>),
+    /// Memory of the NUMA node that a GPU is, beside a query.
+    Node(Node<'a>),
+    /// Who uses a GPU's memory, as NVML says, beside a query.
+    Usage(Usage<'a>),
+    /// Memory of an AMD GPU, as its kernel driver says, beside a query.
+    Card(Card<'a>),
+    /// The Python stack of a query.
+    Stack(Stack<'a>),
+    /// Something that does not change while a process runs.
+    Fact(Fact<'a>),
+    /// A figure or a fact that was not to be had.
+    Missing(Missing<'a>),
+    /// The machine and a traced tree between queries, seen from outside.
+    Sample(Sample<'a>),
+    /// A file of a model's weights was opened.
+    Weights(Weights<'a>),
+    /// What the program said it would do with a file of weights.
+    Use(Use<'a>),
+    /// How much of files is in the page cache.
+    Cached(Cached<'a>),
+    /// The description of a model beside its weights.
+    Config(Config<'a>),
     /// Memory was taken.
     Alloc(Alloc<'a>),
     /// Memory was given back.
@@ -114,6 +143,12 @@ macro_rules! calls {
     )*};
 }
 
+/// Figures of a machine by their names, bytes unless a name says otherwise.
+pub type Figures<'a> = BTreeMap<Cow<'a, str>, u64>;
+
+mod machine;
+mod weights;
+
 events! {
     /// First line of every file.
     Process {
@@ -156,6 +191,8 @@ events! {
         #[serde(borrow)] path: Cow<'a, str>,
         /// GNU build id in hex, empty if the module has none.
         #[serde(borrow, default)] build_id: Cow<'a, str>,
+        /// The file behind `path`, its links followed: it often has the version in its name. Empty if it is the same.
+        #[serde(borrow, default)] file: Cow<'a, str>,
     }
     /// A GPU, at its first use.
     Device {
@@ -175,21 +212,12 @@ events! {
         cc_minor: u32,
         /// Version as the driver says it: 13000 for CUDA 13.0.
         driver: u32,
-    }
-    /// What the machine looked like beside a query.
-    View {
-        /// Number of the query or file event in the same file.
-        of: u64,
-        /// /proc/meminfo, bytes (HugePages_* as they stand).
-        meminfo: BTreeMap<Cow<'a, str>, u64>,
-        /// 1 or 2; 0 if no memory controller was found.
-        cgroup_version: u32,
-        /// Directory that the figures come from.
-        #[serde(borrow, default)] cgroup_path: Cow<'a, str>,
-        /// `max`, `high`, `current`, `anon`, `file`, ...; bytes. A limit of `max` is left out.
-        #[serde(default)] cgroup: BTreeMap<Cow<'a, str>, u64>,
-        /// `rss_anon`, `rss_file`, `rss_shmem` of the process, bytes.
-        #[serde(default, rename = "self")] own: BTreeMap<Cow<'a, str>, u64>,
+        /// The GPU's UUID as NVML writes it, `GPU-...`; empty if it was not to be had.
+        #[serde(borrow, default)] uuid: Cow<'a, str>,
+        /// PCI address, `0000:01:00.0`; empty if it was not to be had.
+        #[serde(borrow, default)] pci: Cow<'a, str>,
+        /// The NUMA node that is this GPU's memory.
+        #[serde(default)] numa_node: Option<u32>,
     }
     /// A line of the program's own output.
     Log {
