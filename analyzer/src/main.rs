@@ -12,6 +12,7 @@ mod load;
 mod render;
 mod run;
 mod show;
+mod verdict;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
@@ -63,8 +64,13 @@ enum Command {
         format: Format,
     },
     /// Fit a line through many runs and test the explanations on offer
+    ///
+    /// Says which runtime's rule the runs follow and how well it is known, which runs lie off it, whether there is a
+    /// ceiling, whether the memory in use drifts or jumps over the runs, and whether groups that should differ do. Further
+    /// columns of a table are labels (model, environment) or figures (kv_bytes_per_token, throughput, order).
+    #[command(after_long_help = "Examples:\n  kvtrace fit traces/run-*\n  kvtrace fit published.csv --format json")]
     Fit {
-        /// CSV files with the columns peak_gib and kv_gib, or trace directories
+        /// CSV or JSON with peak_gib and kv_gib for each run, or trace directories
         #[arg(required = true)]
         inputs: Vec<PathBuf>,
         #[arg(long, value_enum, default_value_t = Format::Table)]

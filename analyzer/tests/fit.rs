@@ -36,6 +36,96 @@ fn the_published_table_is_one_line_without_a_ceiling() {
 }
 
 #[test]
+fn the_published_table_as_a_user_reads_it() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let (code, out, error) = kvtrace(&data, &["fit", "spark.csv"]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    insta::assert_snapshot!("fit_table", out);
+}
+
+#[test]
+fn models_that_share_a_constant_are_doubted_and_with_one_speed_refuted() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let doubt = "different models were run under the names in model";
+    assert_eq!(verdict(&json(&data, &["fit", "spark.csv"]), doubt), "cannot tell");
+    // KV bytes per token, speed, and what the temporary pool of 8224 tokens adds to the constant, GiB.
+    let runs = |one_model: bool| -> String {
+        let models = [("small", 57_344u64, 120.0), ("large", 327_680, 11.0)];
+        let rows = models.iter().flat_map(|(name, bytes, speed)| {
+            (0..4).map(move |step| {
+                let (bytes_run, speed) = if one_model { (57_344, 120.5) } else { (*bytes, *speed) };
+                let constant = 119.7 + 8224.0 * bytes_run as f64 / GIB;
+                let peak = 70.0 + 5.0 * f64::from(step) + f64::from(name.len() as u32);
+                let kv = 0.9 * (constant - peak);
+                serde_json::json!({"model": name, "kv_bytes_per_token": bytes, "throughput": speed,
+                    "peak_gib": peak, "kv_gib": (kv * 100.0).round() / 100.0})
+            })
+        });
+        serde_json::to_string(&rows.collect::<Vec<_>>()).unwrap()
+    };
+    let home = tempfile::tempdir().unwrap();
+    for (one_model, expected) in [(true, "refuted"), (false, "supported")] {
+        std::fs::write(home.path().join("runs.json"), runs(one_model)).unwrap();
+        assert_eq!(verdict(&json(home.path(), &["fit", "runs.json"]), doubt), expected);
+    }
+}
+
+/// `count` runs with peaks by `peak`, KV by `slope` and the total of a small device.
+fn table(count: u32, slope: f64, peak: impl Fn(u32) -> f64) -> String {
+    let mut text = String::from("peak_gib,kv_gib\n");
+    for run in 0..count {
+        text += &format!("{:.2},{:.2}\n", peak(run), 30.0 + slope * peak(run));
+    }
+    text
+}
+
+#[test]
+fn each_runtime_s_rule_is_told_by_its_slope() {
+    let home = tempfile::tempdir().unwrap();
+    let rules = ["rule: a fraction", "rule: a share", "rule: a fixed size"];
+    for (slope, expected) in [
+        (-0.9, ["supported", "refuted", "refuted"]),
+        // A fraction may come as near to 1 as it likes.
+        (-1.0, ["cannot tell", "supported", "refuted"]),
+        (0.0, ["refuted", "refuted", "supported"]),
+    ] {
+        let text = table(9, slope, |run| 3.0 + f64::from(run * 7 % 9));
+        std::fs::write(home.path().join("runs.csv"), text).unwrap();
+        let fit = json(home.path(), &["fit", "runs.csv"]);
+        assert_eq!(rules.map(|rule| verdict(&fit, rule)), expected, "slope {slope}");
+        assert_eq!(fit["total_bytes"].is_null(), slope == 0.0);
+    }
+}
+
+#[test]
+fn drift_and_jumps_in_run_order_are_seen_and_noise_is_not() {
+    let home = tempfile::tempdir().unwrap();
+    let of = |peak: &dyn Fn(u32) -> f64| {
+        std::fs::write(home.path().join("runs.csv"), table(12, -0.9, peak)).unwrap();
+        let fit = json(home.path(), &["fit", "runs.csv"]);
+        (verdict(&fit, "the peak drifts").to_owned(), verdict(&fit, "the peak jumps").to_owned())
+    };
+    assert_eq!(of(&|run| 20.0 - f64::from(run)).0, "supported");
+    assert_eq!(
+        of(&|run| if run < 6 { 5.0 + 0.1 * f64::from(run % 3) } else { 9.0 + 0.1 * f64::from(run % 3) }).1,
+        "supported"
+    );
+    assert_eq!(of(&|run| 5.0 + f64::from(run * 7 % 12)), ("cannot tell".into(), "cannot tell".into()));
+}
+
+#[test]
+fn a_run_off_the_line_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let mut text = table(10, -0.9, |run| 5.0 + f64::from(run * 3 % 10));
+    text += "7.00,20.00\n";
+    std::fs::write(home.path().join("runs.csv"), text).unwrap();
+    let fit = json(home.path(), &["fit", "runs.csv"]);
+    let outliers: Vec<bool> = fit["runs"].as_array().unwrap().iter().map(|run| run["outlier"] == true).collect();
+    assert_eq!(outliers.iter().filter(|outlier| **outlier).count(), 1);
+    assert!(outliers[10]);
+}
+
+#[test]
 fn a_real_ceiling_is_seen() {
     let home = tempfile::tempdir().unwrap();
     let mut text = String::from("peak_gib,kv_gib\n");
@@ -81,9 +171,19 @@ fn bad_input_is_one_line_and_a_hint() {
     put("text.csv", b"peak_gib,kv_gib\nlots,2\n");
     put("binary.csv", b"peak_gib,kv_gib\n\xff\xfe,2\n");
     put("one.csv", b"peak_gib,kv_gib\n1,2\n");
-    for (name, code) in [("none.csv", 2), ("other.csv", 2), ("text.csv", 2), ("binary.csv", 2), ("one.csv", 3)] {
+    put("list.json", b"[{\"peak_gib\": 3}]");
+    put("object.json", b"{}");
+    for (name, code) in [
+        ("none.csv", 2),
+        ("other.csv", 2),
+        ("text.csv", 2),
+        ("binary.csv", 2),
+        ("one.csv", 3),
+        ("list.json", 2),
+        ("object.json", 2),
+    ] {
         let (exit, out, error) = kvtrace(home.path(), &["fit", name]);
         assert_eq!((exit, out.as_str()), (code, ""), "{name}: {error}");
-        insta::assert_snapshot!(format!("fit_{}", name.trim_end_matches(".csv")), error);
+        insta::assert_snapshot!(format!("fit_{}", name.trim_end_matches(".csv").replace('.', "_")), error);
     }
 }

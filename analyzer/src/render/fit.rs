@@ -6,14 +6,24 @@ use kvtrace_sizing::GIB;
 
 pub fn document(fit: &Fit) -> Document {
     let gib = |bytes: u64| bytes as f64 / GIB as f64;
+    let formula = match fit.total_bytes {
+        Some(total) => format!("{:.3} x ({:.2} GiB - peak)", fit.fraction, gib(total)),
+        None => "one size, whatever the peak".into(),
+    };
     let mut sentences = vec![format!(
-        "KV = {:.3} x ({:.2} GiB - peak): {} runs, slope {:.3}, largest residual {:.3} GiB.",
-        fit.fraction,
-        gib(fit.total_bytes),
+        "KV = {formula}: {} runs, slope {:.3}, largest residual {:.3} GiB.",
         fit.runs.len(),
         fit.slope,
         gib(fit.max_residual_bytes),
     )];
+    if let (Some([low, high]), Some([least, most])) = (fit.slope_interval, fit.total_interval_bytes) {
+        sentences.push(format!(
+            "With 95 % confidence the slope is {low:.4} to {high:.4}, and the peak that leaves nothing {:.3} to {:.3} GiB.",
+            gib(least),
+            gib(most)
+        ));
+    }
+    sentences.extend(fit.warnings.iter().map(|warning| format!("Careful: {warning}.")));
     if fit.simulated {
         sentences.push("Runs on the simulated GPU are among these.".into());
     }
@@ -27,11 +37,13 @@ pub fn document(fit: &Fit) -> Document {
     let bytes = |gib: f64| (gib * GIB as f64).round() as i128;
     let runs = fit.runs.iter().map(|run| {
         let labels: Vec<_> = run.labels.values().map(String::as_str).collect();
+        let outlier = if run.outlier { "outlier" } else { "" };
         vec![
             Cell::Text(labels.join(", ")),
             Cell::Bytes(bytes(run.peak_gib)),
             Cell::Bytes(bytes(run.kv_gib)),
             Cell::Change(bytes(run.residual_gib)),
+            Cell::Text(outlier.into()),
         ]
     });
     let sections = vec![
@@ -40,7 +52,7 @@ pub fn document(fit: &Fit) -> Document {
             columns: vec!["hypothesis", "verdict", "because"],
             rows: hypotheses.collect(),
         },
-        Section { title: "Runs".into(), columns: vec!["run", "peak", "kv", "residual"], rows: runs.collect() },
+        Section { title: "Runs".into(), columns: vec!["run", "peak", "kv", "residual", ""], rows: runs.collect() },
     ];
     Document { sentences, sections, main: 1 }
 }
