@@ -12,6 +12,7 @@ mod load;
 mod render;
 mod run;
 mod show;
+mod statistics;
 mod verdict;
 
 use clap::{Parser, Subcommand};
@@ -52,13 +53,16 @@ enum Command {
     ///
     /// Takes the difference apart along the runtime's own rule: page cache, device memory, transient activations,
     /// fraction, caps, and what stays unexplained. The parts sum to the difference to the byte. Differing models,
-    /// fractions or devices are named first.
+    /// fractions or devices are named first. A folder of trace directories is a group of runs: groups are compared by
+    /// their means, with intervals.
     #[command(after_long_help = "Trace both runs with the same model and settings, then compare:\n  \
-        kvtrace diff traces/native traces/container\n  kvtrace diff traces/native traces/container --format json")]
+        kvtrace diff traces/native traces/container\n  kvtrace diff traces/native traces/container --format json\n\n\
+        Several runs a side, each in its own folder (native/1, native/2, ... and container/1, ...):\n  \
+        kvtrace diff native container")]
     Diff {
-        /// Trace directory of the baseline
+        /// Trace directory of the baseline, or a folder of them
         a: PathBuf,
-        /// Trace directory of the other run
+        /// Trace directory of the other run, or a folder of them
         b: PathBuf,
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
@@ -88,6 +92,9 @@ fn main() -> ExitCode {
         }
         Command::Demo(options) => demo::demo(&options),
         Command::Show { trace, format } => show_command(&trace, format),
+        Command::Diff { a, b, format } if [&a, &b].into_iter().any(|side| diff::runs_below(side).is_some()) => {
+            diff::groups(&a, &b).and_then(|groups| print(&render::groups::document(&groups), &groups, format))
+        }
         Command::Diff { a, b, format } => load::pair(&a, &b)
             .and_then(|(a, b)| diff::diff(&a, &b))
             .and_then(|diff| print(&render::diff::document(&diff), &diff, format)),

@@ -355,7 +355,7 @@ fn pool_evidence(a: &Side, b: &Side) -> Vec<String> {
 }
 
 /// The one of two that is known less well.
-fn weaker(a: Confidence, b: Confidence) -> Confidence {
+pub fn weaker(a: Confidence, b: Confidence) -> Confidence {
     if rank(a) >= rank(b) { a } else { b }
 }
 

@@ -5,6 +5,7 @@
 mod attribution;
 mod cgroup;
 mod comparable;
+mod many;
 mod owners;
 
 use crate::decision::{self, Confidence, Decision};
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 pub use cgroup::{Cgroup, Verdict};
 pub use comparable::Check;
+pub use many::{Group, GroupRun, Groups, groups, runs_below};
 pub use owners::OwnerRow;
 
 #[derive(Debug, Serialize)]

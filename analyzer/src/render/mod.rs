@@ -4,6 +4,7 @@ pub mod csv;
 pub mod diff;
 pub mod escape;
 pub mod fit;
+pub mod groups;
 pub mod markdown;
 pub mod show;
 pub mod table;
