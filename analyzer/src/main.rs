@@ -2,6 +2,7 @@
 //!
 //! Data flows one way: load -> ledger -> decision -> attribution -> render.
 
+mod check;
 mod decision;
 mod demo;
 mod diff;
@@ -80,6 +81,13 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Fail when a run does not keep the bounds that you set, for CI
+    Check {
+        #[command(flatten)]
+        bounds: check::Options,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
 }
 
 fn main() -> ExitCode {
@@ -101,6 +109,13 @@ fn main() -> ExitCode {
         Command::Fit { inputs, format } => {
             fit::fit(&inputs).and_then(|fit| print(&render::fit::document(&fit), &fit, format))
         }
+        Command::Check { bounds, format } => {
+            return match check_command(&bounds, format) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::FAILURE,
+                Err(failure) => failure.report(),
+            };
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -120,6 +135,13 @@ fn show_command(path: &std::path::Path, format: Format) -> Result<(), Failure> {
         true => Err(show::no_decision(&trace)),
         false => Ok(()),
     }
+}
+
+/// Whether all bounds are kept.
+fn check_command(bounds: &check::Options, format: Format) -> Result<bool, Failure> {
+    let check = check::check(bounds)?;
+    print(&render::check::document(&check), &check, format)?;
+    Ok(check.passed)
 }
 
 fn print(document: &Document, answer: &impl serde::Serialize, format: Format) -> Result<(), Failure> {

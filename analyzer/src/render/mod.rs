@@ -1,5 +1,6 @@
 //! Answers -> text. Computes nothing: it chooses units, columns and escapes.
 
+pub mod check;
 pub mod csv;
 pub mod diff;
 pub mod escape;

@@ -5,6 +5,7 @@
 pub mod kv_bytes;
 pub mod line;
 pub mod tensorrt_llm;
+pub mod units;
 
 /// Bytes in a GiB.
 pub const GIB: u64 = 1 << 30;

@@ -27,6 +27,10 @@ fn its_commands_run() {
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
     std::fs::copy(repository.join("analyzer/tests/data/spark.csv"), bench.path("runs.csv")).unwrap();
     symlink(repository.join("target"), bench.path("target")).unwrap();
+    for side in ["native", "container"] {
+        std::fs::create_dir_all(bench.path("runs").join(side)).unwrap();
+        symlink(bench.path(side), bench.path("runs").join(side).join("1")).unwrap();
+    }
 
     let commands: Vec<String> = blocks("sh").iter().flat_map(|block| block.lines().map(str::to_owned)).collect();
     assert!(commands.len() > 8 && commands.iter().any(|command| command == TESTS), "{commands:?}");
