@@ -144,7 +144,8 @@ pub fn no_decision(trace: &Trace) -> Failure {
             "the trace holds memory queries but no device allocation: let the server come up before it ends"
         }
         (false, false) => {
-            "no temporary pool, query and final pool in TensorRT-LLM's order: let the server come up before it ends"
+            "no runtime's order of calls was recognised: let the server come up before it ends, and trace it with \
+             `kvtrace run`, which keeps its log lines"
         }
     };
     Failure::no_answer(format!("{name}: no KV cache was sized in this trace"), hint)

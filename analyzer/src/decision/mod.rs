@@ -1,7 +1,12 @@
 //! Events and ledger -> the query that sized the KV cache and the allocation that followed.
 
+mod calls;
+mod llama_cpp;
 pub mod logs;
+mod sglang;
 mod tensorrt_llm;
+mod tensorrt_llm_engine;
+mod vllm;
 
 use crate::ledger::Ledger;
 use crate::load::Trace;
@@ -55,6 +60,9 @@ pub enum Bound {
     FractionOfPeak,
     FractionOfFree,
     UserTokens,
+    ShareOfTotal,
+    ShareOfFree,
+    Context,
 }
 
 impl Bound {
@@ -63,7 +71,55 @@ impl Bound {
             Bound::FractionOfPeak => "fraction of what the profiled peak leaves",
             Bound::FractionOfFree => "fraction of free memory at query C",
             Bound::UserTokens => "max_tokens of the user",
+            Bound::ShareOfTotal => "share of the total, less what was used since the first snapshot",
+            Bound::ShareOfFree => "share of free memory",
+            Bound::Context => "the context that was asked for",
         }
+    }
+}
+
+/// Where the runtime took free memory from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The driver's answer.
+    Driver,
+    /// MemAvailable of /proc/meminfo.
+    MemAvailable,
+}
+
+/// What the rule makes of one byte that a query called free.
+#[derive(Debug, Clone, Serialize)]
+pub struct Weight {
+    /// `A`, `B` or `C`.
+    pub role: &'static str,
+    /// Position in the trace.
+    #[serde(skip)]
+    pub query: usize,
+    pub source: Source,
+    /// As the program was told.
+    pub free_bytes: u64,
+    /// Bytes of KV cache for a byte.
+    pub weight: f64,
+}
+
+/// The runtime's rule in the form that all rules have: `budget = total_share x total + sum of weight x free + factor x
+/// (temporary pool - transient) - reserved`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Rule {
+    pub total_share: f64,
+    /// In the order of the queries; the last one sized the cache.
+    pub free: Vec<Weight>,
+    pub factor: f64,
+    /// What the runtime keeps for itself, such as its estimate for graphs.
+    pub reserved_bytes: u64,
+}
+
+impl Rule {
+    /// Whether two rules ask the same questions, so that they differ in figures only.
+    pub fn is_like(&self, other: &Rule) -> bool {
+        let questions = |rule: &Rule| rule.free.iter().map(|weight| (weight.role, weight.source)).collect::<Vec<_>>();
+        questions(self) == questions(other) && (self.total_share == 0.0) == (other.total_share == 0.0)
     }
 }
 
@@ -87,6 +143,7 @@ pub struct Decision {
     pub temporary_pool_bytes: Fact<u64>,
     pub final_pool_bytes: Fact<u64>,
     pub fraction: Fact<f64>,
+    pub rule: Rule,
     pub transient_bytes: Fact<i64>,
     pub peak_bytes: Fact<i64>,
     /// `fraction x (free at B + temporary pool - transient)`.
@@ -110,8 +167,17 @@ pub struct Decision {
 pub fn decide(trace: &Trace, ledger: &Ledger) -> Vec<Decision> {
     let witness = logs::witness(trace);
     let mut decisions: Vec<Decision> = (0..trace.processes.len() as ProcessIndex)
-        .filter_map(|process| tensorrt_llm::detect(trace, ledger, &witness, process))
+        .filter_map(|process| detect(trace, ledger, &witness, process))
         .collect();
     decisions.sort_by_key(|decision| std::cmp::Reverse(decision.final_pool_bytes.value));
     decisions
+}
+
+/// The first detector that is sure.
+fn detect(trace: &Trace, ledger: &Ledger, witness: &logs::Witness, process: ProcessIndex) -> Option<Decision> {
+    tensorrt_llm::detect(trace, ledger, &witness.tensorrt_llm, process)
+        .or_else(|| vllm::detect(trace, ledger, &witness.vllm, process))
+        .or_else(|| sglang::detect(trace, ledger, &witness.sglang, process))
+        .or_else(|| tensorrt_llm_engine::detect(trace, ledger, &witness.tensorrt_llm, process))
+        .or_else(|| llama_cpp::detect(trace, ledger, &witness.llama_cpp, process))
 }

@@ -1,8 +1,9 @@
 //! TensorRT-LLM, PyTorch backend, KV cache manager V1: temporary pool, query A, profiling, query B, free, query C,
 //! final pool.
 
-use super::logs::{Logged, Witness};
-use super::{Bound, Confidence, Decision, Fact};
+use super::logs::Logged;
+use super::logs::tensorrt_llm::Witness;
+use super::{Bound, Confidence, Decision, Fact, Rule, Source, Weight};
 use crate::ledger::{Ledger, Span};
 use crate::load::Trace;
 use crate::load::events::{Layer, ProcessIndex, Query};
@@ -100,6 +101,18 @@ pub fn detect(trace: &Trace, ledger: &Ledger, witness: &Witness, process: Proces
         temporary_pool_bytes: observed(temporary, sequence.temporary.n),
         final_pool_bytes: observed(pool, sequence.last.n),
         fraction,
+        rule: Rule {
+            total_share: 0.0,
+            free: vec![Weight {
+                role: "B",
+                query: sequence.b.0,
+                source: Source::Driver,
+                free_bytes: free_b,
+                weight: f,
+            }],
+            factor: f,
+            reserved_bytes: 0,
+        },
         transient_bytes: Fact::new(transient, confidence, evidence.clone()),
         peak_bytes: Fact::new(budget.peak(total), confidence, evidence),
         budget_bytes,

@@ -114,9 +114,16 @@ impl<'t> Side<'t> {
         devices().find(|device| device.process == query.process).or_else(|| devices().next())
     }
 
-    /// `A PID:N` of query B.
-    fn query_evidence(&self) -> String {
-        self.of(&self.trace.evidence(self.query().process, self.query().n))
+    /// The machine beside each query of the rule; `None` unless all were seen.
+    fn views(&self) -> Option<Vec<&'t View>> {
+        let view = |weight: &decision::Weight| self.trace.views.get(self.trace.queries.get(weight.query)?.view?);
+        self.decision.rule.free.iter().map(view).collect()
+    }
+
+    /// `A PID:N` of the queries of the rule.
+    fn queries_evidence(&self) -> Vec<String> {
+        let queries = self.decision.rule.free.iter().filter_map(|weight| self.trace.queries.get(weight.query));
+        queries.map(|query| self.of(&self.trace.evidence(query.process, query.n))).collect()
     }
 
     fn of(&self, evidence: &str) -> String {

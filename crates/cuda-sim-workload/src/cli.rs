@@ -5,7 +5,7 @@ use crate::size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-/// A serving workload for the simulated GPU. It sizes its KV cache as TensorRT-LLM's PyTorch backend does.
+/// A serving workload for the simulated GPU. It sizes its KV cache in the order of calls of a runtime of your choice.
 #[derive(Debug, Parser)]
 #[command(name = "kvtrace-workload", version, after_help = EXAMPLES)]
 pub struct Cli {
@@ -45,6 +45,9 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = ORDER)]
 pub struct Serve {
+    /// Runtime whose order of calls, rule and log lines are followed.
+    #[arg(long, value_enum, default_value_t = Runtime::TensorrtLlm)]
+    pub runtime: Runtime,
     /// Model whose KV bytes per token and weights count.
     #[arg(long, value_enum, default_value_t = Model::Deepseek7b)]
     pub model: Model,
@@ -54,7 +57,8 @@ pub struct Serve {
     /// Device bytes for the weights [default: the size of the files in --weights, else the model's].
     #[arg(long, value_name = "N", value_parser = size::parse)]
     pub weights_bytes: Option<u64>,
-    /// free_gpu_memory_fraction, above 0 and at most 1. Ranks on the one simulated device divide it evenly.
+    /// free_gpu_memory_fraction, gpu_memory_utilization or mem_fraction_static, above 0 and at most 1. TensorRT-LLM's ranks
+    /// on the one simulated device divide it evenly.
     #[arg(long, value_name = "F", default_value_t = 0.9, value_parser = fraction)]
     pub fraction: f64,
     /// Upper bound for the tokens of the KV cache.
@@ -63,6 +67,9 @@ pub struct Serve {
     /// Activations of the dummy forward, in bytes.
     #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = size::parse)]
     pub transient: u64,
+    /// What captured graphs take, in bytes, for vLLM's estimate from 0.20 on.
+    #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = size::parse)]
+    pub graphs: u64,
     /// How the CUDA runtime is reached: linked into the program, or libcudart.so.12 or .13 found at run time.
     #[arg(long, value_enum, default_value_t = Linkage::Static)]
     pub cudart: Linkage,
@@ -87,9 +94,32 @@ pub struct Serve {
 }
 
 const ORDER: &str = "\
-Order of calls: set the device, ask for free memory, read the weights and allocate them in chunks, allocate the \
+Order of calls of tensorrt-llm: set the device, ask for free memory, read the weights and allocate them in chunks, allocate the \
 temporary KV pool, query A, dummy forward, query B, free the temporary pool, query C, allocate the final pool. \
 The budget is F x (free at B + temporary pool - transient), capped by F x free at C.";
+
+/// Whose order of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Runtime {
+    /// TensorRT-LLM, PyTorch backend.
+    TensorrtLlm,
+    /// TensorRT-LLM, C++ engine.
+    TensorrtLlmCpp,
+    /// vLLM 0.10: the driver's free memory everywhere.
+    #[value(name = "vllm-0.10")]
+    Vllm010,
+    /// vLLM 0.20: MemAvailable on integrated GPUs, an estimate for graphs.
+    #[value(name = "vllm-0.20")]
+    Vllm020,
+    /// vLLM 0.33: one tensor for the KV cache.
+    #[value(name = "vllm-0.33")]
+    Vllm033,
+    /// SGLang 0.5: a share of what was free before the weights.
+    Sglang,
+    /// llama.cpp: a size from the context.
+    #[value(name = "llama.cpp")]
+    LlamaCpp,
+}
 
 /// How the CUDA runtime is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -17,6 +17,7 @@ pub struct Cudart {
     malloc: unsafe extern "C" fn(*mut *mut c_void, usize) -> c_int,
     free: unsafe extern "C" fn(*mut c_void) -> c_int,
     synchronize: unsafe extern "C" fn() -> c_int,
+    get_attribute: unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int,
 }
 
 /// What `cudaMemGetInfo` answered, in bytes.
@@ -49,6 +50,7 @@ impl Cudart {
             malloc: runtime::cudaMalloc,
             free: runtime::cudaFree,
             synchronize: runtime::cudaDeviceSynchronize,
+            get_attribute: runtime::cudaDeviceGetAttribute,
         }
     }
 
@@ -82,6 +84,9 @@ impl Cudart {
             malloc: function!(c"cudaMalloc": unsafe extern "C" fn(*mut *mut c_void, usize) -> c_int),
             free: function!(c"cudaFree": unsafe extern "C" fn(*mut c_void) -> c_int),
             synchronize: function!(c"cudaDeviceSynchronize": unsafe extern "C" fn() -> c_int),
+            get_attribute: function!(
+                c"cudaDeviceGetAttribute": unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int
+            ),
         })
     }
 
@@ -105,6 +110,15 @@ impl Cudart {
         // SAFETY: two valid places for a size each.
         check("cudaMemGetInfo", unsafe { (self.mem_get_info)(&mut free, &mut total) })?;
         Ok(Memory { free: free as u64, total: total as u64 })
+    }
+
+    /// Whether CPU and GPU share one memory.
+    pub fn is_integrated(&self) -> Result<bool> {
+        const INTEGRATED: c_int = 18;
+        let mut value = 0;
+        // SAFETY: a valid place for one int.
+        check("cudaDeviceGetAttribute", unsafe { (self.get_attribute)(&mut value, INTEGRATED, 0) })?;
+        Ok(value != 0)
     }
 
     /// Allocates device memory for `purpose`.

@@ -1,11 +1,10 @@
-//! A serving workload for the simulated GPU: it makes the calls that TensorRT-LLM makes to size its KV cache, in the
+//! A serving workload for the simulated GPU: it makes the calls that a serving runtime makes to size its KV cache, in the
 //! same order, and prints the same lines. It also makes the conditions to run it under: weight files and page cache.
 
 mod checkpoint;
 mod cli;
 mod cudart;
 mod failure;
-mod log;
 mod model;
 mod page_cache;
 mod progress;

@@ -25,14 +25,25 @@ const ELEMENT: u64 = 2;
 impl Model {
     /// KV bytes of one token on one of `ranks` tensor-parallel ranks.
     pub fn bytes_per_token(self, ranks: u64) -> u64 {
-        let heads = |layers, kv_heads, head_dim| Heads { layers, kv_heads, head_dim, tensor_parallel: ranks };
+        let layers = self.layers();
+        let heads = |kv_heads, head_dim| Heads { layers, kv_heads, head_dim, tensor_parallel: ranks };
         match self {
-            Model::Deepseek7b => heads(28, 4, 128),
-            Model::GptOss120b => heads(36, 8, 64),
-            Model::Qwen25_72b => heads(80, 8, 128),
-            Model::Tiny => heads(4, 2, 64),
+            Model::Deepseek7b => heads(4, 128),
+            Model::GptOss120b => heads(8, 64),
+            Model::Qwen25_72b => heads(8, 128),
+            Model::Tiny => heads(2, 64),
         }
         .bytes_per_token(ELEMENT)
+    }
+
+    /// Layers that have a KV cache.
+    pub fn layers(self) -> u64 {
+        match self {
+            Model::Deepseek7b => 28,
+            Model::GptOss120b => 36,
+            Model::Qwen25_72b => 80,
+            Model::Tiny => 4,
+        }
     }
 
     /// Bytes of all weights: parameters times bytes per parameter; for gpt-oss-120b what a public log gives (63.52 GiB).

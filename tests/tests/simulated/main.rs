@@ -4,6 +4,8 @@
 mod callers;
 /// Page cache moves the KV cache of a GPU that shares its memory, and the analyzer says so.
 mod page_cache;
+/// Each runtime's order of calls is recognised.
+mod runtimes;
 /// What a whole run looks like from outside.
 mod serving;
 
@@ -18,8 +20,14 @@ fn kvtrace(bench: &Bench) -> Command {
 
 /// Serves under `kvtrace run` into the trace `name` and gives the workload's own figures.
 fn serve(bench: &Bench, name: &str, options: &[&str]) -> Value {
+    serve_on(bench, "gb10", name, options)
+}
+
+/// As [`serve`], on the GPU `profile`.
+fn serve_on(bench: &Bench, profile: &str, name: &str, options: &[&str]) -> Value {
     let workload = kit("bin/kvtrace-workload");
     let mut command = kvtrace(bench);
+    command.env("KVTRACE_SIM_GPU", profile);
     command.args(["run", "-o", name, "--label", name, "--"]).arg(workload).args(["serve", "--json"]).args(options);
     let output = String::from_utf8(run(&mut command).stdout).unwrap();
     serde_json::from_str(output.lines().last().unwrap()).unwrap()

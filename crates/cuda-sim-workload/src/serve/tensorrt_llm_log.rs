@@ -2,8 +2,6 @@
 
 use crate::size::gib;
 use kvtrace_sizing::tensorrt_llm::Pool;
-use std::mem::MaybeUninit;
-use std::ptr;
 
 /// Prints as one rank.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +88,25 @@ impl Log {
         self.python('W', &text);
     }
 
+    /// Of the engine, before it asks.
+    pub fn engine(&self, weights: u64) {
+        self.cpp(&format!("Loaded engine size: {} MiB", weights >> 20));
+    }
+
+    /// Of the engine, after its one question.
+    pub fn asked(&self, total: u64, available: u64) {
+        self.cpp(&format!(
+            "Memory usage when calculating max tokens in paged kv cache: total: {:.2} GiB, available: {:.2} GiB",
+            gib(total),
+            gib(available)
+        ));
+    }
+
+    /// Of the engine, before it allocates.
+    pub fn blocks(&self, blocks: u64) {
+        self.cpp(&format!("Number of blocks in KV cache primary pool: {blocks}"));
+    }
+
     /// Once everything is there.
     pub fn torch_limit(&self, bytes: u64, total: u64) {
         let ratio = bytes as f64 / total as f64;
@@ -120,15 +137,7 @@ fn python(now: &str, rank: Option<u32>, level: char, text: &str) -> String {
 
 /// Local time as the runtime prints it.
 fn now() -> String {
-    let mut parts = MaybeUninit::<libc::tm>::zeroed();
-    // SAFETY: a `tm` of zeros is a valid one, and both pointers are valid during the calls.
-    let parts = unsafe {
-        let seconds = libc::time(ptr::null_mut());
-        libc::localtime_r(&seconds, parts.as_mut_ptr());
-        parts.assume_init()
-    };
-    let (month, day, year) = (parts.tm_mon + 1, parts.tm_mday, parts.tm_year + 1900);
-    format!("{month:02}/{day:02}/{year}-{:02}:{:02}:{:02}", parts.tm_hour, parts.tm_min, parts.tm_sec)
+    super::now(c"%m/%d/%Y-%H:%M:%S")
 }
 
 #[cfg(test)]

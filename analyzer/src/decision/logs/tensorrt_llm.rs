@@ -1,13 +1,6 @@
-//! The runtime's own log lines as a second witness. Parsed by pattern, not by version: wording moves between releases.
+//! The lines of TensorRT-LLM, of its PyTorch backend and of its C++ engine.
 
-use crate::load::Trace;
-
-/// A figure that the runtime printed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Logged<T> {
-    pub value: T,
-    pub evidence: String,
-}
+use super::{Logged, number, set};
 
 /// What the log says. Of lines that are printed more than once, the last.
 #[derive(Debug, Default)]
@@ -31,62 +24,11 @@ pub struct Witness {
     pub user_tokens: Option<Logged<u64>>,
     /// GiB of weights.
     pub weights: Option<Logged<f64>>,
+    /// GiB, total and available, that the engine found at its one question.
+    pub asked: Option<Logged<(f64, f64)>>,
 }
 
-/// Whether a line of a runtime's output speaks of memory and is worth an event. Also tells what `kvtrace run` keeps.
-pub fn is_memory_line(text: &str) -> bool {
-    const MARKS: [&str; 27] = [
-        // TensorRT-LLM
-        "for model weights",
-        "checkpoint files",
-        "in memory usage profiling",
-        "during memory usage profiling",
-        "in KV cache :",
-        "free_gpu_memory_fraction",
-        "tokens per block",
-        "[MemUsageChange]",
-        "PyTorch memory fraction",
-        "max_gpu_total_bytes",
-        "max_tokens=",
-        "Attention window size",
-        "Adjusted max_seq_len",
-        "paged kv cache",
-        "KV cache manager v2",
-        "TensorRT-LLM version",
-        // vLLM
-        "Model loading took",
-        "KV cache memory",
-        "GPU KV cache size",
-        "Free memory on device",
-        "CUDA graph memory",
-        "num_gpu_blocks",
-        // SGLang
-        "avail mem",
-        "available_gpu_mem",
-        "KV Cache is allocated",
-        "Memory baseline taken",
-        // llama.cpp
-        "KV buffer size",
-    ];
-    MARKS.iter().any(|mark| text.contains(mark))
-}
-
-/// Reads the log events of a trace.
-pub fn witness(trace: &Trace) -> Witness {
-    let mut witness = Witness::default();
-    for line in &trace.logs {
-        let evidence = trace.evidence(line.process, line.n);
-        read(&line.text, &evidence, &mut witness);
-    }
-    witness
-}
-
-fn read(text: &str, evidence: &str, witness: &mut Witness) {
-    fn set<T>(slot: &mut Option<Logged<T>>, value: Option<T>, evidence: &str) {
-        if let Some(value) = value {
-            *slot = Some(Logged { value, evidence: evidence.to_owned() });
-        }
-    }
+pub fn read(text: &str, evidence: &str, witness: &mut Witness) {
     if text.contains("Peak memory during memory usage profiling") {
         set(&mut witness.peak, number(text, "(torch + non-torch): "), evidence);
         set(&mut witness.budget, number(text, "when calculating max tokens: "), evidence);
@@ -120,17 +62,15 @@ fn read(text: &str, evidence: &str, witness: &mut Witness) {
         let weights = number(text, "Use ").or_else(|| number(text, "uses "));
         set(&mut witness.weights, weights, evidence);
     }
-}
-
-/// The number that follows `mark`.
-fn number<T: std::str::FromStr>(text: &str, mark: &str) -> Option<T> {
-    let (_, rest) = text.split_once(mark)?;
-    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-    rest[..end].trim_end_matches('.').parse().ok()
+    if text.contains("Memory usage when calculating max tokens in paged kv cache") {
+        let asked = number(text, "total: ").zip(number(text, "available: "));
+        set(&mut witness.asked, asked, evidence);
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::is_memory_line;
     use super::*;
 
     fn of(lines: &[&str]) -> Witness {
