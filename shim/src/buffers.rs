@@ -10,7 +10,8 @@ const SLOTS: usize = 64;
 /// Rounds through the pool before an event is given up.
 const ROUNDS: usize = 256;
 
-/// Room for a line and for the file that it tells of.
+/// Room for a line and for the file that it tells of. Aligned, because libraries write structures into it too.
+#[repr(C, align(16))]
 pub struct Buffers {
     /// The line.
     pub line: [u8; MAX_LINE],

@@ -16,6 +16,8 @@ pub struct Config {
     pub out: Text<1024>,
     /// `KVTRACE_LABEL`: free text for the header.
     pub label: Text<256>,
+    /// `KVTRACE_VIEWS`: whether queries get views.
+    pub views: bool,
     /// A value that could not be used, and what happens instead.
     pub warning: &'static str,
 }
@@ -25,7 +27,8 @@ struct Shared(UnsafeCell<Config>);
 // SAFETY: written by the constructor before `READY` is set, only read afterwards.
 unsafe impl Sync for Shared {}
 
-static CONFIG: Shared = Shared(UnsafeCell::new(Config { out: Text::new(), label: Text::new(), warning: "" }));
+static CONFIG: Shared =
+    Shared(UnsafeCell::new(Config { out: Text::new(), label: Text::new(), views: true, warning: "" }));
 static READY: AtomicBool = AtomicBool::new(false);
 
 /// The configuration; `None` before the constructor ran, and for good under `KVTRACE_DISABLE=1`.
@@ -52,6 +55,11 @@ pub fn read() {
                 b"1" => disabled = true,
                 b"" | b"0" => {}
                 _ => config.warning = "KVTRACE_DISABLE is neither 0 nor 1: ignored",
+            },
+            b"KVTRACE_VIEWS" => match value {
+                b"0" => config.views = false,
+                b"" | b"1" => {}
+                _ => config.warning = "KVTRACE_VIEWS is neither 0 nor 1: views are on",
             },
             b"KVTRACE_LOG" if !matches!(value, b"" | b"off" | b"error" | b"info") => {
                 config.warning = "KVTRACE_LOG is none of off, error, info: off";

@@ -4,6 +4,9 @@
 //! A question that fails would stay behind as HIP's last error, and be taken for the program's own. So it is asked only
 //! what it must be able to answer: after a call that succeeded, about what that call was about.
 
+mod identity;
+
+use self::identity::Identity;
 use crate::helper::Helper;
 use crate::hooks::Layer;
 use crate::process::{self, Held};
@@ -177,6 +180,7 @@ impl Api {
             let mut version = 0;
             if function(&mut version) == 0 { version.unsigned_abs() } else { 0 }
         });
+        let identity = if self.layer == Layer::Driver { Identity::ask(self, dev) } else { Identity::default() };
         let [integrated, major, minor] = self.attributes.map(|attribute| self.attribute(attribute, dev));
         if let Some(mut event) = Event::begin("device", crate::sys::clock(libc::CLOCK_MONOTONIC)) {
             event.write(|line| {
@@ -188,6 +192,7 @@ impl Api {
                     .u64("cc_major", major.into())
                     .u64("cc_minor", minor.into())
                     .u64("driver", version.unwrap_or(0).into());
+                identity.write(line);
             });
         }
     }

@@ -4,7 +4,8 @@
 use crate::device::{self, Api};
 use crate::hooks::{Hook, Layer};
 use crate::trace::Event;
-use crate::{arch, helper, modules, pools, sys, view};
+use crate::view::{self, Asked};
+use crate::{arch, helper, modules, pools, sys};
 use kvtrace_trace::line::Line;
 use kvtrace_trace::record;
 
@@ -80,7 +81,7 @@ impl Call {
     /// Writes the view of the machine that belongs to the query `number`, if the program itself asked it.
     pub fn view(&self, number: u64) {
         if self.depth == 0 && number != 0 {
-            view::write(number);
+            view::write(number, if self.hook.layer == Layer::Libc { Asked::Libc } else { Asked::Gpu });
         }
     }
 

@@ -1,7 +1,7 @@
 //! Finding symbols in loaded modules without the dynamic loader's lookup functions: those are what we override, and a
 //! failed lookup of ours would overwrite the error text that `dlerror` owes the program.
 
-use crate::text::base_name;
+use crate::text::{base_name, hex_digit};
 use core::ffi::{CStr, c_int, c_void};
 use libc::{Elf64_Phdr, Elf64_Sym, dl_phdr_info};
 
@@ -20,13 +20,14 @@ pub struct Module<'a> {
     name: &'a [u8],
     bias: usize,
     headers: &'a [Elf64_Phdr],
+    loads: u64,
     unloads: u64,
 }
 
 impl<'a> Module<'a> {
     /// One that is known by other ways.
     pub fn new(name: &'a [u8], bias: usize, headers: &'a [Elf64_Phdr]) -> Self {
-        Module { name, bias, headers, unloads: 0 }
+        Module { name, bias, headers, loads: 0, unloads: 0 }
     }
 
     fn of(info: &'a dl_phdr_info) -> Self {
@@ -40,7 +41,7 @@ impl<'a> Module<'a> {
             // SAFETY: the loader gives the address and number of the module's headers.
             false => unsafe { core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) },
         };
-        Module { name, bias: info.dlpi_addr as usize, headers, unloads: info.dlpi_subs }
+        Module { name, bias: info.dlpi_addr as usize, headers, loads: info.dlpi_adds, unloads: info.dlpi_subs }
     }
 
     /// File name; empty for the executable.
@@ -51,6 +52,11 @@ impl<'a> Module<'a> {
     /// Difference between addresses in the file and in memory.
     pub fn bias(&self) -> usize {
         self.bias
+    }
+
+    /// How many modules were loaded so far.
+    pub fn loads(&self) -> u64 {
+        self.loads
     }
 
     /// How many modules were unloaded so far.
@@ -131,7 +137,7 @@ impl<'a> Module<'a> {
                 let mut len = 0usize;
                 for (pair, byte) in out.chunks_exact_mut(2).zip(id) {
                     for (slot, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
-                        *slot = if nibble < 10 { b'0' + nibble } else { b'a'.wrapping_add(nibble).wrapping_sub(10) };
+                        *slot = hex_digit(nibble);
                     }
                     len = len.wrapping_add(2);
                 }

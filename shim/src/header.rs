@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::process::Process;
 use crate::{sys, text};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 use kvtrace_trace::line::Line;
 use kvtrace_trace::record::{self, Stamp};
 use kvtrace_trace::redact;
@@ -49,10 +49,18 @@ fn words(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// From the auxiliary vector: asking `sysconf` would meet our own hook.
 pub fn page_size() -> u64 {
     const AT_PAGESZ: u64 = 6;
+    static SIZE: AtomicU64 = AtomicU64::new(0);
+    let known = SIZE.load(Ordering::Relaxed);
+    if known != 0 {
+        return known;
+    }
     let mut auxv = [0u8; 1024];
     let pairs = sys::read_file(b"/proc/self/auxv\0", &mut auxv).chunks_exact(16);
     let half = |pair: &[u8], at: usize| {
         pair.get(at..at.wrapping_add(8)).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_ne_bytes)
     };
-    pairs.map(|pair| (half(pair, 0), half(pair, 8))).find(|(key, _)| *key == AT_PAGESZ).map_or(4096, |(_, size)| size)
+    let found = pairs.map(|pair| (half(pair, 0), half(pair, 8))).find(|(key, _)| *key == AT_PAGESZ);
+    let size = found.map_or(4096, |(_, size)| size);
+    SIZE.store(size, Ordering::Relaxed);
+    size
 }

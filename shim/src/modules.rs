@@ -1,6 +1,8 @@
 //! From an address to the module that holds it. Asked at every event, so it takes no lock where the loader has an index
 //! that needs none (glibc 2.35): a child of `fork` would wait for ever for a lock that another thread held.
 
+mod libraries;
+
 use crate::elf::{self, Module};
 use crate::process::Process;
 use crate::resolve;
@@ -9,6 +11,7 @@ use crate::trace::Event;
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+pub use libraries::announce_libraries;
 
 const ENTRIES: usize = 256;
 
@@ -62,14 +65,19 @@ pub fn prepare() {
     FIND_OBJECT.store(found.unwrap_or(0), Ordering::Release);
 }
 
+fn placed(module: Module) -> Place {
+    let ((start, end), bias, mark) = (module.range(), module.bias(), module.unloads() as usize);
+    // SAFETY: the name stays as long as the module; see `Place`.
+    let name = unsafe { core::mem::transmute::<&[u8], &'static [u8]>(module.name()) };
+    Place { start, end, bias, name, mark }
+}
+
 fn place(address: usize) -> Option<Place> {
     let find = FIND_OBJECT.load(Ordering::Acquire);
     if find == 0 {
         return elf::walk(&mut |module| {
-            let ((start, end), bias, mark) = (module.range(), module.bias(), module.unloads() as usize);
-            // SAFETY: the name stays as long as the module; see `Place`.
-            let name = unsafe { core::mem::transmute::<&[u8], &'static [u8]>(module.name()) };
-            (start..end).contains(&address).then_some(Place { start, end, bias, name, mark })
+            let place = placed(module);
+            (place.start..place.end).contains(&address).then_some(place)
         });
     }
     let mut object = Object { flags: 0, start: 0, end: 0, map: core::ptr::null(), eh_frame: 0, reserved: [0; 7] };
@@ -272,20 +280,47 @@ fn image<T>(start: usize, bias: usize, visit: impl FnOnce(Module) -> T) -> Optio
 
 /// Writes the `module` event of a caller that this process's trace has not named yet.
 pub fn announce(process: &Process, caller: Caller) {
-    let Some(index) = caller.index else { return };
-    let Some(bits) = process.modules.get(index / 64) else { return };
-    let bit = 1u64 << (index % 64);
-    if bits.fetch_or(bit, Ordering::AcqRel) & bit != 0 {
+    let Some(entry) = caller.index.filter(|index| is_new(process, *index)).and_then(|index| TABLE.get(index)) else {
         return;
-    }
-    let Some(entry) = TABLE.get(index) else { return };
-    let (start, end) = (entry.start.load(Ordering::Relaxed), entry.end.load(Ordering::Relaxed));
-    let mut id = [0u8; 40];
+    };
+    let (mut id, start) = ([0u8; 40], entry.start.load(Ordering::Relaxed));
     let len = image(start, entry.bias.load(Ordering::Relaxed), |module| module.build_id(&mut id)).unwrap_or(0);
-    if let Some(mut event) = Event::begin("module", crate::sys::clock(libc::CLOCK_MONOTONIC)) {
-        let build_id = id.get(..len).unwrap_or_default();
-        event.write(|line| {
-            line.hex("base", start as u64).hex("end", end as u64).text("path", caller.path).text("build_id", build_id);
-        });
+    tell(entry, id.get(..len).unwrap_or_default());
+}
+
+/// Whether this process's trace has not named the module yet. It has from now on.
+fn is_new(process: &Process, index: usize) -> bool {
+    let bit = 1u64 << (index % 64);
+    process.modules.get(index / 64).is_some_and(|bits| bits.fetch_or(bit, Ordering::AcqRel) & bit == 0)
+}
+
+fn tell(entry: &Entry, build_id: &[u8]) {
+    let Some(mut event) = Event::begin("module", crate::sys::clock(libc::CLOCK_MONOTONIC)) else { return };
+    let (start, end) = (entry.start.load(Ordering::Relaxed), entry.end.load(Ordering::Relaxed));
+    event.write_with(|line, scratch| {
+        line.hex("base", start as u64).hex("end", end as u64).text("path", entry.path()).text("build_id", build_id);
+        let file = resolved(entry.path(), scratch);
+        if !file.is_empty() && file != entry.path() {
+            line.text("file", file);
+        }
+    });
+}
+
+/// What a path leads to, links followed; empty if that cannot be found out.
+fn resolved<'b>(path: &[u8], buf: &'b mut [u8]) -> &'b [u8] {
+    let mut name = Text::<520>::new();
+    if !name.push(path) || !name.push(b"\0") {
+        return &[];
     }
+    let fd = crate::sys::open_path(name.get());
+    if fd < 0 {
+        return &[];
+    }
+    let mut link = Text::<32>::new();
+    link.push(b"/proc/self/fd/");
+    link.push_number(fd.unsigned_abs().into());
+    link.push(b"\0");
+    let file = crate::sys::readlink(link.get(), buf);
+    crate::sys::close(fd);
+    file
 }

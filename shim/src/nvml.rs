@@ -5,7 +5,7 @@
 use crate::effect::Call;
 use crate::helper::Helper;
 use crate::hooks::Layer;
-use crate::process;
+use crate::{process, view};
 use core::ffi::{CStr, c_char};
 use kvtrace_trace::line::Line;
 
@@ -26,6 +26,11 @@ fn number(helper: &Helper, device: Handle) -> Option<u32> {
         let mut number = 0;
         (function(device, &mut number) == 0).then_some(number)
     })?
+}
+
+/// NVML's index of a GPU.
+pub fn index(device: Handle) -> Option<u32> {
+    number(&INDEX, device)
 }
 
 fn parent(device: Handle) -> Option<Handle> {
@@ -108,10 +113,23 @@ pub fn note_device(call: &Call, rc: i32, device: Handle, size: u64) {
     });
 }
 
+/// The program initialised NVML.
+pub fn note_init(call: &Call, rc: i32) {
+    call.write("call", rc.into(), |line| {
+        line.hex("ptr", 0).u64("size", 0);
+    });
+    if rc == 0 {
+        view::nvml_began();
+    }
+}
+
 /// The program looked a device up, by the text `id` or else by a number.
 pub fn note_lookup(call: &Call, rc: i32, device: Option<u64>, id: *const c_char) {
     let handle = device.unwrap_or(0);
     let place = place(rc, handle as Handle);
+    if rc == 0 && matches!(place, (Some(_), None)) {
+        view::nvml_found(handle as Handle);
+    }
     // SAFETY: NVML has read the program's string to give these answers; NULL never gets them.
     let id = ((rc == 0 || rc == NOT_FOUND) && !id.is_null()).then(|| unsafe { CStr::from_ptr(id) }.to_bytes());
     call.write("call", rc.into(), |line| {
@@ -139,7 +157,7 @@ pub fn note_fields(call: &Call, rc: i32, device: Handle, count: i32) {
 /// Entries beyond it are counted, not read: a hook makes no long loops over the program's data.
 const MOST_PROCESSES: u32 = 1024;
 /// `NVML_VALUE_NOT_AVAILABLE`
-const NOT_AVAILABLE: u64 = u64::MAX;
+pub const NOT_AVAILABLE: u64 = u64::MAX;
 
 /// A list of processes: begins with one entry, of `stride` bytes, that begins with pid and used memory.
 #[derive(Clone, Copy)]

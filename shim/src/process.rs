@@ -2,6 +2,7 @@
 //! state lives in a page that the kernel zeroes in every fork child, and shares with a vfork child, which borrows its
 //! parent's memory and, for as long, its trace.
 
+use crate::view::Views;
 use crate::{arch, pools, sys};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
@@ -30,8 +31,8 @@ pub struct Process {
     pub held: [Held; 2],
     /// How many programs this process was before, by exec, as far as they left a trace.
     pub image: AtomicU32,
-    /// Where the memory controller was found, plus 1: see `view`.
-    pub cgroup_kind: AtomicU32,
+    /// What views remember from one query to the next.
+    pub views: Views,
 }
 
 /// What a process holds of the devices of one API, as far as the events to come depend on it.
@@ -83,7 +84,7 @@ static FIRST: Process = Process {
     modules: [const { AtomicU64::new(0) }; 4],
     held: [const { Held::nothing() }; 2],
     image: AtomicU32::new(0),
-    cgroup_kind: AtomicU32::new(0),
+    views: Views::new(),
 };
 static PAGE: AtomicPtr<Process> = AtomicPtr::new((&raw const FIRST).cast_mut());
 /// Whether the kernel zeroes the page for us. Where not, every event asks for the pid.
@@ -160,7 +161,7 @@ fn wipe(process: &Process) {
     process.fd.store(0, Ordering::Relaxed);
     process.events.store(0, Ordering::Relaxed);
     process.dropped.store(0, Ordering::Relaxed);
-    process.cgroup_kind.store(0, Ordering::Relaxed);
+    process.views.wipe();
     for held in &process.held {
         held.wipe();
     }

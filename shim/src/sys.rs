@@ -67,6 +67,26 @@ pub fn open(path: &[u8], flags: i32, mode: u32) -> i32 {
     unsafe { call(libc::SYS_openat, AT_FDCWD, path, (flags | libc::O_CLOEXEC) as usize, mode as usize, 0) as i32 }
 }
 
+/// Opens a NUL-terminated name in a directory for reading. Negative: `-errno`.
+pub fn open_in(directory: i32, name: &[u8]) -> i32 {
+    let Some(name) = c_path(name) else { return -libc::EINVAL };
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: the name ends in NUL.
+    unsafe { call(libc::SYS_openat, directory as usize, name, flags as usize, 0, 0) as i32 }
+}
+
+/// A directory to open files in, or to ask whether a path exists; it cannot be read. Negative: `-errno`.
+pub fn open_path(path: &[u8]) -> i32 {
+    open(path, libc::O_PATH, 0)
+}
+
+/// Fills `buf` with entries of a directory, as `getdents64` gives them. Negative: `-errno`.
+pub fn entries(directory: i32, buf: &mut [u8]) -> isize {
+    let (at, size) = (buf.as_mut_ptr() as usize, buf.len());
+    // SAFETY: the buffer is ours for its whole length.
+    unsafe { call(libc::SYS_getdents64, directory as usize, at, size, 0, 0) }
+}
+
 /// Makes a directory at a NUL-terminated path.
 pub fn mkdir(path: &[u8], mode: u32) {
     if let Some(path) = c_path(path) {
@@ -185,21 +205,42 @@ pub fn clock(clock: i32) -> u64 {
     (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }
 
-/// A whole small file, cut to the buffer.
+/// A whole small file, cut to the buffer; empty if it cannot be read.
 pub fn read_file<'b>(path: &[u8], buf: &'b mut [u8]) -> &'b [u8] {
-    let fd = open(path, libc::O_RDONLY, 0);
+    load(open(path, libc::O_RDONLY, 0), buf).unwrap_or_default()
+}
+
+/// What `fd`, which [`open`] has just answered, can be read for, cut to the buffer; closes it. `Err` is an `errno`.
+pub fn load(fd: i32, buf: &mut [u8]) -> Result<&[u8], i32> {
     if fd < 0 {
-        return &[];
+        return Err(fd.wrapping_neg());
     }
     let mut len = 0usize;
+    let mut failure = 0;
     while let Some(room) = buf.get_mut(len..)
         && !room.is_empty()
     {
-        match usize::try_from(read(fd, room)) {
-            Ok(got) if got > 0 => len = len.saturating_add(got),
-            _ => break,
+        match read(fd, room) {
+            got if got > 0 => len = len.saturating_add(got as usize),
+            got => {
+                failure = (got as i32).wrapping_neg();
+                break;
+            }
         }
     }
     close(fd);
-    buf.get(..len).unwrap_or_default()
+    if failure != 0 && len == 0 { Err(failure) } else { Ok(buf.get(..len).unwrap_or_default()) }
+}
+
+/// As [`load`], in one call: for files that the kernel gives whole, such as those with one figure.
+pub fn load_once(fd: i32, buf: &mut [u8]) -> Result<&[u8], i32> {
+    if fd < 0 {
+        return Err(fd.wrapping_neg());
+    }
+    let got = read(fd, buf);
+    close(fd);
+    match usize::try_from(got) {
+        Ok(len) => Ok(buf.get(..len).unwrap_or_default()),
+        Err(_) => Err((got as i32).wrapping_neg()),
+    }
 }

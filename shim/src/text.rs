@@ -16,6 +16,14 @@ pub fn contains(text: &[u8], needle: &[u8]) -> bool {
     text.windows(needle.len().max(1)).any(|part| part.eq_ignore_ascii_case(needle))
 }
 
+/// The lower four bits as a hexadecimal digit.
+pub fn hex_digit(value: u8) -> u8 {
+    match value & 15 {
+        digit @ 0..=9 => b'0'.wrapping_add(digit),
+        letter => b'a'.wrapping_add(letter.wrapping_sub(10)),
+    }
+}
+
 /// The decimal number at the start of `text`, after spaces.
 pub fn number(text: &[u8]) -> Option<u64> {
     let mut value = None::<u64>;
@@ -27,6 +35,19 @@ pub fn number(text: &[u8]) -> Option<u64> {
         value = Some(value.unwrap_or(0).checked_mul(10)?.checked_add(digit)?);
     }
     value
+}
+
+/// `name: rest` of each line.
+pub fn pairs(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    text.split(|byte| *byte == b'\n').filter_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        Some((line.get(..colon)?, line.get(colon.wrapping_add(1)..)?))
+    })
+}
+
+/// The parts of a line between spaces.
+pub fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
 }
 
 /// A byte string of fixed capacity.
@@ -65,6 +86,11 @@ impl<const N: usize> Text<N> {
             }
         }
         self.push(digits.get(start..).unwrap_or_default())
+    }
+
+    /// The text, to be changed in place.
+    pub fn get_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(..self.len).unwrap_or_default()
     }
 
     /// The text.

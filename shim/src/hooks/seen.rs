@@ -234,6 +234,6 @@ fn note_file(path: *const c_char, return_address: usize) {
 fn note_memory_file(path: &CStr, meminfo: bool, return_address: usize) {
     let number = Call::seen(row!("open", open), return_address).file(path, !meminfo);
     if meminfo && number != 0 {
-        view::write(number);
+        view::write(number, view::Asked::File);
     }
 }

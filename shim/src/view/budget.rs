@@ -1,0 +1,28 @@
+//! How much of a process's time views may take: 50 ms to begin with, and 5 % of the time that passes, of which at most
+//! 50 ms are kept. What is taken beyond it is owed.
+//!
+//! One word holds it: the moment at which the budget would be whole again if nothing more were taken.
+
+use crate::{process, sys};
+use core::sync::atomic::Ordering;
+
+/// ns that are kept at most, and there at the beginning.
+const WHOLE: u64 = 50_000_000;
+/// Time that must pass for each ns of views.
+const RATIO: u64 = 20;
+
+/// Whether there is some left.
+pub fn allows() -> bool {
+    let whole_at = process::current().views.budget.load(Ordering::Relaxed);
+    let now = sys::clock(libc::CLOCK_MONOTONIC);
+    whole_at.saturating_sub(now) < WHOLE.saturating_mul(RATIO)
+}
+
+/// Takes `cost` ns.
+pub fn charge(cost: u64) {
+    let now = sys::clock(libc::CLOCK_MONOTONIC);
+    let more = cost.saturating_mul(RATIO);
+    let budget = &process::current().views.budget;
+    let take = |whole_at: u64| Some(whole_at.max(now).saturating_add(more));
+    let _ = budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+}

@@ -1,0 +1,100 @@
+//! What the machine looked like beside a query: one subject a file, here the order of things.
+
+pub mod budget;
+mod card;
+mod cgroup;
+mod groups;
+mod machine;
+mod node;
+mod usage;
+mod zones;
+
+pub use node::found as node_found;
+pub use usage::{began as nvml_began, found as nvml_found};
+
+use crate::process;
+use crate::{config, facts, modules, sys};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// What views remember. All zero at the beginning of a process.
+#[repr(C)]
+pub struct Views {
+    /// See [`budget`].
+    pub budget: AtomicU64,
+    /// One bit per view that was said to be missing: see `missing`.
+    pub missing: AtomicU64,
+    /// Whether the facts are written.
+    pub facts: AtomicU32,
+    /// Where the memory controller was found, plus 1: see `cgroup`.
+    pub cgroup_kind: AtomicU32,
+    /// How many modules the loader had loaded when those of interest were last written.
+    pub loads: AtomicU64,
+    /// One bit per NUMA node that is a GPU's memory.
+    pub nodes: AtomicU64,
+    /// One bit per AMD GPU, and the highest once it was looked for them.
+    pub cards: AtomicU64,
+    /// Handles of NVML that the program was given.
+    pub handles: [AtomicU64; usage::MOST_GPUS],
+}
+
+impl Views {
+    /// At the beginning.
+    pub const fn new() -> Views {
+        Views {
+            budget: AtomicU64::new(0),
+            missing: AtomicU64::new(0),
+            facts: AtomicU32::new(0),
+            cgroup_kind: AtomicU32::new(0),
+            loads: AtomicU64::new(0),
+            nodes: AtomicU64::new(0),
+            cards: AtomicU64::new(0),
+            handles: [const { AtomicU64::new(0) }; usage::MOST_GPUS],
+        }
+    }
+
+    /// As at the beginning.
+    pub fn wipe(&self) {
+        self.facts.store(0, Ordering::Relaxed);
+        self.cgroup_kind.store(0, Ordering::Relaxed);
+        let words = [&self.budget, &self.missing, &self.loads, &self.nodes, &self.cards];
+        for word in words.into_iter().chain(&self.handles) {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What asked for a view. A memory file may be opened in a signal handler, and by a GPU's library inside a call of its
+/// own: what takes a lock of theirs or of the loader's is left out there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The opening of /proc/meminfo.
+    File,
+    /// A question to libc.
+    Libc,
+    /// A question to a GPU's library, which has returned.
+    Gpu,
+}
+
+/// Writes the `view` that belongs to event `of`, and what goes with it, as far as the budget allows.
+pub fn write(of: u64, asked: Asked) {
+    if !config::get().is_some_and(|config| config.views) || !budget::allows() {
+        return;
+    }
+    let begin = sys::clock(libc::CLOCK_MONOTONIC);
+    let process = process::current();
+    let Some(mut machine) = machine::look(process) else { return };
+    zones::tell(process, of);
+    groups::tell(process, of, &mut machine);
+    node::tell(process, of);
+    card::tell(process, of);
+    if asked == Asked::Gpu {
+        usage::tell(process, of);
+    }
+    if asked != Asked::File {
+        modules::announce_libraries(process);
+    }
+    facts::tell(process);
+    let cost = sys::clock(libc::CLOCK_MONOTONIC).saturating_sub(begin);
+    machine.tell(of, begin, cost);
+    budget::charge(cost);
+}
