@@ -36,6 +36,7 @@ mod sys;
 mod text;
 mod trace;
 mod view;
+mod weights;
 
 /// Unreachable by construction: `scripts/check-shim` shows that the linked library has no path to it.
 #[cfg(panic = "abort")]

@@ -183,6 +183,12 @@ pub fn caller(address: usize) -> Caller {
     Caller { path, offset: address.wrapping_sub(place.bias) as u64, index }
 }
 
+/// As [`caller`], to be kept: the path is empty where it would go with its module.
+pub fn lasting(address: usize) -> Caller {
+    let caller = caller(address);
+    if caller.index.is_some() { caller } else { Caller { path: &[], ..caller } }
+}
+
 /// Whether the call comes from a library whose lookups must reach the library itself that it asks for: NVIDIA's own,
 /// HIP, whose `hipGetProcAddress` is a lookup in itself, AMD's profiler, UCX, which patches the code it finds, and this
 /// one.

@@ -3,6 +3,8 @@
 
 use core::arch::asm;
 
+pub mod files;
+
 /// A system call; negative results are `-errno`.
 ///
 /// # Safety

@@ -3,7 +3,7 @@
 
 use crate::process::{self, Process};
 use crate::text::Text;
-use crate::{buffers::Claim, config, header, sys};
+use crate::{buffers::Claim, config, header, sys, weights};
 use core::sync::atomic::Ordering;
 use kvtrace_trace::line::Line;
 use kvtrace_trace::record::{self, Stamp};
@@ -94,6 +94,9 @@ fn ready(process: &'static Process, config: &config::Config) -> bool {
                 if process.stage.compare_exchange(stage, OPENING, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                     let done = open(process, config);
                     process.stage.store(if done { OPEN } else { FAILED }, Ordering::Release);
+                    if done {
+                        weights::begin();
+                    }
                     return done;
                 }
             }

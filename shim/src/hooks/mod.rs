@@ -76,6 +76,7 @@ pub enum Effect {
     Noted,
     LooksUp,
     Opens,
+    Uses,
     Forks,
     Execs,
 }
@@ -96,6 +97,7 @@ impl Effect {
             Effect::Noted => "noted",
             Effect::LooksUp => "looks up",
             Effect::Opens => "opens",
+            Effect::Uses => "uses",
             Effect::Forks => "forks",
             Effect::Execs => "becomes",
         }

@@ -1,11 +1,14 @@
-//! Calls of which few are ours: opening a file, becoming another program, looking up a symbol, `sysconf`, limits. All
+//! Calls of which few are ours: opening, mapping and advising about a file, becoming another program, looking up a symbol, `sysconf`, limits. All
 //! others are handed on untouched, and the real function returns to the caller itself.
 
 use crate::effect::{Call, query};
 use crate::hooks::{Effect, Hook, Layer};
 use crate::modules::Found;
 use crate::resolve::{self, Answer};
+use crate::sys::files::HERE;
 use crate::trace::Event;
+use crate::weights::uses::{self, How, Use};
+use crate::weights::{self, name};
 use crate::{arch, elf, helper, process, sys, view};
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -20,10 +23,10 @@ const LOWEST_POINTER: isize = 65536;
 
 /// The real functions. The stubs jump through them, so a slot is filled before its first use.
 macro_rules! seen {
-    ($($symbol:ident $slot:ident $filter:path => $effect:ident;)*) => {
+    ($($symbol:ident $slot:ident $filter:path => $effect:ident $($all:ident)?;)*) => {
         $(
             static $slot: AtomicUsize = AtomicUsize::new(0);
-            arch::filter_stub!($symbol, $filter, $slot);
+            stub!($symbol, $filter, $slot $(, $all)?);
         )*
         /// Their names, and what the calls that are ours do.
         pub static NAMES: &[(&str, Effect)] = &[$((stringify!($symbol), Effect::$effect)),*];
@@ -32,6 +35,16 @@ macro_rules! seen {
         pub fn prepare() {
             $(find(&$slot, stringify!($symbol).as_bytes());)*
         }
+    };
+}
+
+/// `all`: the filter looks at more than three arguments.
+macro_rules! stub {
+    ($symbol:ident, $filter:path, $slot:ident) => {
+        arch::filter_stub!($symbol, $filter, $slot);
+    };
+    ($symbol:ident, $filter:path, $slot:ident, all) => {
+        arch::filter_all_stub!($symbol, $filter, $slot);
     };
 }
 
@@ -64,10 +77,16 @@ seen! {
     openat64 OPENAT64 opens_at => Opens;
     __openat_2 OPENAT_2 opens_at => Opens;
     __openat64_2 OPENAT64_2 opens_at => Opens;
-    fopen FOPEN opens => Opens;
-    fopen64 FOPEN64 opens => Opens;
-    freopen FREOPEN opens => Opens;
-    freopen64 FREOPEN64 opens => Opens;
+    fopen FOPEN opens_stream => Opens;
+    fopen64 FOPEN64 opens_stream => Opens;
+    freopen FREOPEN opens_stream => Opens;
+    freopen64 FREOPEN64 opens_stream => Opens;
+    mmap MMAP maps => Uses all;
+    mmap64 MMAP64 maps_64 => Uses all;
+    posix_fadvise FADVISE advises => Uses all;
+    posix_fadvise64 FADVISE64 advises => Uses all;
+    madvise MADVISE advises_memory => Uses;
+    posix_madvise POSIX_MADVISE advises_memory_posix => Uses;
     execve EXECVE executes => Execs;
     execv EXECV executes => Execs;
     execvp EXECVP executes => Execs;
@@ -99,15 +118,103 @@ fn ready() {
     }
 }
 
-unsafe extern "C" fn opens(path: *const c_char, _: usize, _: usize, return_address: usize) -> usize {
+unsafe extern "C" fn opens(path: *const c_char, flags: usize, _: usize, return_address: usize) -> usize {
     ready();
-    note_file(path, return_address);
+    note_file(Opening { dir: HERE, path, flags: Flags::Bits(flags as c_int), function: "open", return_address });
     0
 }
 
-unsafe extern "C" fn opens_at(_: usize, path: *const c_char, _: usize, return_address: usize) -> usize {
+unsafe extern "C" fn opens_at(dir: usize, path: *const c_char, flags: usize, return_address: usize) -> usize {
     ready();
-    note_file(path, return_address);
+    let flags = Flags::Bits(flags as c_int);
+    note_file(Opening { dir: dir as c_int, path, flags, function: "openat", return_address });
+    0
+}
+
+unsafe extern "C" fn opens_stream(path: *const c_char, mode: *const c_char, _: usize, return_address: usize) -> usize {
+    ready();
+    note_file(Opening { dir: HERE, path, flags: Flags::Mode(mode), function: "fopen", return_address });
+    0
+}
+
+type Map = unsafe extern "C" fn(usize, usize, c_int, c_int, c_int, usize) -> usize;
+
+unsafe extern "C" fn maps(
+    at: usize,
+    size: usize,
+    protection: usize,
+    flags: usize,
+    fd: usize,
+    offset: usize,
+    return_address: usize,
+) -> usize {
+    map(&MMAP, (at, size, protection as c_int, flags as c_int, fd as c_int, offset), return_address)
+}
+
+unsafe extern "C" fn maps_64(
+    at: usize,
+    size: usize,
+    protection: usize,
+    flags: usize,
+    fd: usize,
+    offset: usize,
+    return_address: usize,
+) -> usize {
+    map(&MMAP64, (at, size, protection as c_int, flags as c_int, fd as c_int, offset), return_address)
+}
+
+/// Allocators map memory all day, and early: that goes by at once. The mapping of a file of weights is made here, to
+/// learn where it is.
+#[inline]
+fn map(
+    slot: &AtomicUsize,
+    (at, size, protection, flags, fd, offset): (usize, usize, c_int, c_int, c_int, usize),
+    return_address: usize,
+) -> usize {
+    ready();
+    if flags & libc::MAP_ANONYMOUS != 0 || fd < 0 {
+        return 0;
+    }
+    let Some((table, file)) = uses::file_of(fd) else { return 0 };
+    let site = weights::site("mmap", return_address);
+    // SAFETY: the slot holds the real mmap, and the arguments are the program's.
+    let start = unsafe {
+        core::mem::transmute::<usize, Map>(slot.load(Ordering::Acquire))(at, size, protection, flags, fd, offset)
+    };
+    if start != usize::MAX {
+        let what = Use { how: How::Map, at: offset as u64, size: size as u64, number: flags as u32 };
+        uses::mapped(table, file, start, &what, &site);
+    }
+    // A failure is 0 here: the real function then fails once more.
+    start.wrapping_add(1)
+}
+
+unsafe extern "C" fn advises(
+    fd: usize,
+    offset: usize,
+    size: usize,
+    advice: usize,
+    _: usize,
+    _: usize,
+    return_address: usize,
+) -> usize {
+    ready();
+    if let Some((table, file)) = uses::file_of(fd as c_int) {
+        let what = Use { how: How::FileAdvice, at: offset as u64, size: size as u64, number: advice as u32 };
+        uses::note(table, file, &what, &weights::site("posix_fadvise", return_address));
+    }
+    0
+}
+
+unsafe extern "C" fn advises_memory(at: usize, size: usize, advice: usize, return_address: usize) -> usize {
+    ready();
+    uses::advised(at, size, advice as u32, "madvise", return_address);
+    0
+}
+
+unsafe extern "C" fn advises_memory_posix(at: usize, size: usize, advice: usize, return_address: usize) -> usize {
+    ready();
+    uses::advised(at, size, advice as u32, "posix_madvise", return_address);
     0
 }
 
@@ -208,9 +315,44 @@ fn answer(answer: Answer) -> usize {
 type DlSym = unsafe extern "C" fn(usize, *const c_char) -> usize;
 type DlVSym = unsafe extern "C" fn(usize, *const c_char, *const c_char) -> usize;
 
-/// Logs the opening of a memory file, with what it says at this instant. Everything else passes: this runs in signal
-/// handlers, vfork children and before constructors.
-fn note_file(path: *const c_char, return_address: usize) {
+/// A file that is about to be opened.
+struct Opening {
+    dir: c_int,
+    path: *const c_char,
+    flags: Flags,
+    function: &'static str,
+    return_address: usize,
+}
+
+/// How, as the program says it.
+enum Flags {
+    Bits(c_int),
+    /// Of a stream: `r`, `w+`, ...
+    Mode(*const c_char),
+}
+
+impl Flags {
+    fn bits(self) -> c_int {
+        let mode = match self {
+            Flags::Bits(bits) => return bits,
+            Flags::Mode(mode) if mode as isize >= LOWEST_POINTER => mode,
+            Flags::Mode(_) => return libc::O_WRONLY,
+        };
+        // SAFETY: the program passes a mode.
+        let mode = unsafe { CStr::from_ptr(mode) }.to_bytes();
+        match (mode.first(), mode.contains(&b'+')) {
+            (Some(b'r'), false) => libc::O_RDONLY,
+            (Some(b'r'), true) => libc::O_RDWR,
+            _ => libc::O_WRONLY,
+        }
+    }
+}
+
+/// Logs the opening of a memory file, with what it says at this instant, and of a file of weights. Everything else
+/// passes: this runs in signal handlers, vfork children and before constructors.
+#[inline]
+fn note_file(opening: Opening) {
+    let path = opening.path;
     if (path as isize) < LOWEST_POINTER {
         return;
     }
@@ -219,6 +361,10 @@ fn note_file(path: *const c_char, return_address: usize) {
         |prefix: &[u8]| prefix.iter().enumerate().all(|(index, byte)| unsafe { path.add(index).read() as u8 } == *byte);
     let meminfo = starts_with(MEMINFO);
     if !meminfo && !starts_with(CGROUP) {
+        // SAFETY: the program passes a path.
+        if unsafe { name::may_be(path) } {
+            note_weights(opening);
+        }
         return;
     }
     // SAFETY: the program passes a path.
@@ -226,8 +372,15 @@ fn note_file(path: *const c_char, return_address: usize) {
     let bytes = path.to_bytes();
     let wanted = if meminfo { bytes == MEMINFO } else { crate::text::base_name(bytes).starts_with(MEMORY_FILE) };
     if wanted && !helper::is_asking() {
-        note_memory_file(path, meminfo, return_address);
+        note_memory_file(path, meminfo, opening.return_address);
     }
+}
+
+#[cold]
+fn note_weights(opening: Opening) {
+    let Opening { dir, path, flags, function, return_address } = opening;
+    // SAFETY: the program passes a path.
+    weights::opened(dir, unsafe { CStr::from_ptr(path) }, flags.bits(), function, return_address);
 }
 
 #[cold]

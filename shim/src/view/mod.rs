@@ -13,7 +13,7 @@ pub use node::found as node_found;
 pub use usage::{began as nvml_began, found as nvml_found};
 
 use crate::process;
-use crate::{config, facts, modules, sys};
+use crate::{config, facts, modules, sys, weights};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// What views remember. All zero at the beginning of a process.
@@ -97,4 +97,5 @@ pub fn write(of: u64, asked: Asked) {
     let cost = sys::clock(libc::CLOCK_MONOTONIC).saturating_sub(begin);
     machine.tell(of, begin, cost);
     budget::charge(cost);
+    weights::view(of);
 }
