@@ -10,6 +10,8 @@ mod failure;
 mod fit;
 mod ledger;
 mod load;
+mod model;
+mod page_cache;
 mod render;
 mod run;
 mod show;

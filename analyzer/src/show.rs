@@ -4,6 +4,8 @@ use crate::decision::{self, Decision};
 use crate::failure::Failure;
 use crate::ledger::{self, Ledger, Owner};
 use crate::load::events::{Call, Device, FileRead, Query, Trace, View};
+use crate::model::{self, Model};
+use crate::page_cache::{self, PageCache};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -19,6 +21,10 @@ pub struct Show {
     pub processes: Vec<ProcessRow>,
     pub queries: Vec<QueryRow>,
     pub files: Vec<FileRow>,
+    /// Absent where no file of weights was seen.
+    pub model: Option<Model>,
+    /// At each decision, or at the last query that tells.
+    pub page_caches: Vec<PageCache>,
     pub owners: Vec<Owner>,
     /// At the end of each process or of the trace, summed.
     pub device_live_bytes: u64,
@@ -180,6 +186,8 @@ fn assemble(trace: &Trace, ledger: Ledger, decisions: Vec<Decision>) -> Show {
         processes: processes(trace, &ledger),
         queries: queries.map(|(at, query)| row(trace, &ledger, &decisions, at, query, begin)).collect(),
         files: trace.reads.iter().map(|read| file_row(trace, read, begin)).collect(),
+        model: model::of(trace),
+        page_caches: page_cache::of_decisions(trace, &decisions),
         owners: ledger.owners,
         device_live_bytes: ledger.device_live,
         device_peak_bytes: ledger.device_peak,

@@ -2,6 +2,7 @@
 
 use super::Side;
 use crate::load::events::Query;
+use crate::model::Same;
 use crate::render::{gib, grouped};
 use serde::Serialize;
 
@@ -20,7 +21,10 @@ const SAME_MODEL: f64 = 0.01;
 /// The fraction passes through a 32-bit float on its way into some log lines.
 const SAME_FRACTION: f64 = 1e-6;
 
-pub fn checks(a: &Side, b: &Side) -> Vec<Check> {
+/// The check that speaks for itself in a sentence of its own.
+pub const MODEL: &str = "model files";
+
+pub fn checks(a: &Side, b: &Side, model: &Same) -> Vec<Check> {
     let weights = (weights(a), weights(b));
     let near = weights.0.abs_diff(weights.1) as f64 <= SAME_MODEL * weights.0.max(weights.1) as f64;
     let fractions = (a.decision.fraction.value, b.decision.fraction.value);
@@ -32,7 +36,8 @@ pub fn checks(a: &Side, b: &Side) -> Vec<Check> {
     let shown = |text: Option<String>| text.unwrap_or_else(|| UNKNOWN.into());
     let patched = |side: &Side| if side.trace.patches.is_empty() { "none" } else { "answers patched" }.to_owned();
     let check = |check, a: String, b: String, same| Check { check, a, b, same };
-    vec![
+    let files = model.is_told().then(|| check(MODEL, model.a.clone(), model.b.clone(), model.verdict.is_same()));
+    let others = [
         check("model weights on the device", gib(weights.0.into()), gib(weights.1.into()), Some(near)),
         check(
             "bytes per token",
@@ -55,7 +60,8 @@ pub fn checks(a: &Side, b: &Side) -> Vec<Check> {
             Some(a.decision.runtime == b.decision.runtime),
         ),
         check("patches", patched(a), patched(b), Some(a.trace.patches.is_empty() && b.trace.patches.is_empty())),
-    ]
+    ];
+    files.into_iter().chain(others).collect()
 }
 
 /// What the serving process held at query A (else B) besides the temporary pool.

@@ -8,6 +8,7 @@ use crate::decision::Confidence;
 use crate::failure::Failure;
 use crate::load;
 use crate::load::events::Trace;
+use crate::model;
 use crate::statistics::{self, SIGNIFICANT};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -245,7 +246,8 @@ impl Pair<'_> {
         let Some(first) = self.a.first() else { return Vec::new() };
         let mut list: Vec<String> = Vec::new();
         for side in self.all().skip(1) {
-            for check in comparable::checks(first, side) {
+            let model = model::compare((first.name, first.trace), (side.name, side.trace));
+            for check in comparable::checks(first, side, &model) {
                 let text = check.check.to_owned();
                 if check.same == Some(false) && !list.contains(&text) {
                     list.push(text);

@@ -13,10 +13,11 @@ use crate::failure::Failure;
 use crate::ledger::{self, Ledger};
 use crate::load::Trace;
 use crate::load::events::{Device, Query, View};
+use crate::model::{self, Same};
 use serde::Serialize;
 
 pub use cgroup::{Cgroup, Verdict};
-pub use comparable::Check;
+pub use comparable::{Check, MODEL};
 pub use many::{Group, GroupRun, Groups, groups, runs_below};
 pub use owners::OwnerRow;
 
@@ -35,6 +36,8 @@ pub struct Diff {
     pub unexplained_notes: Vec<String>,
     pub comparable: bool,
     pub checks: Vec<Check>,
+    /// Whether both sides read one model's files.
+    pub model: Same,
     pub cgroups: Vec<Cgroup>,
     /// Whether a container's memory limit entered the size.
     pub cgroup_verdict: Verdict,
@@ -180,7 +183,8 @@ pub fn diff(a: &Trace, b: &Trace) -> Result<Diff, Failure> {
     });
     let (a, b) = (a?, b?);
     let attribution = attribution::attribute(&a, &b);
-    let checks = comparable::checks(&a, &b);
+    let model = model::compare((a.name, a.trace), (b.name, b.trace));
+    let checks = comparable::checks(&a, &b, &model);
     Ok(Diff {
         difference_bytes: attribution.difference,
         unexplained_bytes: attribution.unexplained,
@@ -189,6 +193,7 @@ pub fn diff(a: &Trace, b: &Trace) -> Result<Diff, Failure> {
         terms: attribution.terms,
         comparable: checks.iter().all(|check| check.same != Some(false)),
         checks,
+        model,
         cgroups: vec![cgroup::of(&a), cgroup::of(&b)],
         cgroup_verdict: cgroup::verdict(&a, &b, attribution.unexplained),
         owners: owners::compare(&a, &b)?,

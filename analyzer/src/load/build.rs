@@ -4,6 +4,7 @@ use super::events::{
     Call, Device, FileRead, Layer, LogLine, MemoryEvent, MemoryKind, ModuleIndex, Operation, Process, ProcessIndex,
     Query, Trace, View,
 };
+use super::weights;
 use kvtrace_trace::event::{self, Event, Record, Stamp};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +24,7 @@ pub struct Builder {
     exec: Option<Stamp>,
     /// Pid and time of the ends that a launcher saw.
     exits: Vec<(u32, u64, u64)>,
+    weights: weights::Reader,
 }
 
 #[derive(Clone, Copy)]
@@ -42,6 +44,7 @@ impl Builder {
             subjects: HashMap::new(),
             exec: None,
             exits: Vec::new(),
+            weights: weights::Reader::default(),
         }
     }
 
@@ -139,6 +142,22 @@ impl Builder {
                 let text = format!("{}: {}", self.trace.evidence(self.process, stamp.n), warning.text);
                 self.problem(text);
             }
+            Event::Weights(file) => {
+                let host = self.trace.processes.get(self.process as usize).map_or("", |process| &process.host);
+                self.weights.file(&mut self.trace.weights, host, self.process, stamp, &file);
+            }
+            Event::Use(what) => self.weights.used(&mut self.trace.weights, self.process, stamp, &what),
+            Event::Cached(cached) => {
+                let query = match self.subjects.get(&cached.of) {
+                    Some(Subject::Query(at)) => Some(self.trace.queries[*at].n),
+                    _ => None,
+                };
+                self.weights.cached(&mut self.trace.weights, self.process, stamp, query, &cached);
+            }
+            Event::Config(config) => self.trace.weights.config(self.process, stamp, config),
+            Event::Missing(missing) if missing.what == "cached" => {
+                self.trace.weights.denied.push((self.process, stamp.n, missing.source.into(), missing.reason.into()));
+            }
             _ => {}
         }
         if let Some(process) = self.trace.processes.get_mut(self.process as usize) {
@@ -165,11 +184,13 @@ impl Builder {
         self.trace.queries.sort_by_key(|query| (query.begin, query.process, query.n));
         self.trace.logs.sort_by_key(|line| (line.at, line.process, line.n));
         self.trace.reads.sort_by_key(|read| (read.at, read.process, read.n));
+        self.trace.weights.sort();
         self.trace
     }
 
     fn process(&mut self, stamp: Stamp, header: event::Process) {
         self.subjects.clear();
+        self.weights.begin();
         self.process = self.trace.processes.len() as ProcessIndex;
         self.trace.processes.push(Process {
             pid: stamp.pid,

@@ -1,5 +1,6 @@
 //! The events of a trace as the later stages want them: times ordered, names numbered.
 
+pub use super::weights::{WeightFile, Weights};
 use std::collections::BTreeMap;
 
 /// Position of a process in [`Trace::processes`].
@@ -24,6 +25,7 @@ pub struct Trace {
     /// In time order.
     pub logs: Vec<LogLine>,
     pub reads: Vec<FileRead>,
+    pub weights: Weights,
     /// `(process, n, field, real, reported)` of patched answers.
     pub patches: Vec<(ProcessIndex, u64, String, u64, u64)>,
     /// How the traced command ended, if a launcher wrote it.

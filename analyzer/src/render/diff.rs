@@ -1,7 +1,8 @@
 //! `kvtrace diff` as sentences and tables.
 
 use super::{Cell, Document, Section, gib};
-use crate::diff::{Diff, Term};
+use crate::diff::{Check, Diff, MODEL, Term};
+use crate::model::Verdict;
 
 const SHOWN_OWNERS: usize = 30;
 /// Below this a cause is not worth a place in the first sentence.
@@ -12,7 +13,8 @@ pub fn document(diff: &Diff) -> Document {
     if diff.simulated {
         sentences.push("Run on a simulated GPU: the order of calls is real, the device is not.".into());
     }
-    let differing = diff.checks.iter().filter(|check| check.same == Some(false));
+    let differs = |check: &&Check| check.same == Some(false) && check.check != MODEL;
+    let differing = diff.checks.iter().filter(differs);
     let differing: Vec<_> =
         differing.map(|check| format!("{} ({} against {})", check.check, check.a, check.b)).collect();
     if !differing.is_empty() {
@@ -21,6 +23,10 @@ pub fn document(diff: &Diff) -> Document {
             0,
             format!("Warning: A and B are not runs of one set-up: they differ in {}.", differing.join(", ")),
         );
+    }
+    if let Some(sentence) = super::model::same(&diff.model, (&diff.a.label, &diff.b.label)) {
+        let at = if diff.model.verdict == Verdict::NotTheSame { 0 } else { sentences.len() };
+        sentences.insert(at, sentence);
     }
     sentences.push(diff.cgroup_verdict.because.clone());
     sentences.extend(diff.unexplained_notes.iter().map(|note| format!("Unexplained: {note}.")));

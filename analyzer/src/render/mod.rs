@@ -7,6 +7,8 @@ pub mod escape;
 pub mod fit;
 pub mod groups;
 pub mod markdown;
+pub mod model;
+pub mod page_cache;
 pub mod show;
 pub mod table;
 

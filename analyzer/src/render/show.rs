@@ -40,6 +40,7 @@ pub fn document(show: &Show) -> Document {
     if show.more_problems > 0 {
         sentences.push(format!("{} more such lines.", show.more_problems));
     }
+    sentences.extend(super::page_cache::sentences(show));
     let mut sections: Vec<Section> = show.decisions.iter().map(decision_section).collect();
     if sections.is_empty() {
         sections.push(Section { title: "Decision".into(), columns: DECISION_COLUMNS.to_vec(), rows: Vec::new() });
@@ -48,6 +49,8 @@ pub fn document(show: &Show) -> Document {
     if !show.files.is_empty() {
         sections.push(files(show));
     }
+    sections.extend(super::model::sections(show));
+    sections.extend(super::page_cache::sections(show));
     sections.push(processes(show));
     Document { sentences, sections, main: 0 }
 }

@@ -1,0 +1,192 @@
+//! Whose pages the page cache holds at a query.
+
+use crate::decision::Decision;
+use crate::load::Trace;
+use crate::load::events::{Query, WeightFile};
+use crate::load::weights::{Beside, Reading};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The page cache beside one query, taken apart. Bytes. The parts sum to the total, unless a note says that they do not.
+#[derive(Debug, Serialize)]
+pub struct PageCache {
+    /// The query.
+    pub of: String,
+    /// The view that the total comes from.
+    pub evidence: String,
+    /// `Cached` + `Buffers`.
+    pub total_bytes: u64,
+    pub buffers_bytes: u64,
+    /// Memory files and shared memory, which count as cached.
+    pub shared_bytes: u64,
+    /// Of the files below.
+    pub weights_bytes: u64,
+    pub weights_size_bytes: u64,
+    pub files: Vec<CachedFile>,
+    /// The other files that the process had mapped.
+    pub libraries: Option<CachedGroup>,
+    /// What is left.
+    pub other_bytes: u64,
+    /// What limits the answer.
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct CachedFile {
+    pub path: String,
+    pub format: String,
+    pub size_bytes: u64,
+    /// When a process of the trace first opened it.
+    pub at_open: Option<CachedAt>,
+    /// At the query before.
+    pub before: Option<CachedAt>,
+    /// At this query, or last before it.
+    pub now: Option<CachedAt>,
+    /// Pids of the processes that opened it.
+    pub read_by: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct CachedAt {
+    pub cached_bytes: u64,
+    /// What was there and is not any more, where the kernel tells.
+    pub evicted_bytes: Option<u64>,
+    /// `cachestat` or `mincore`.
+    pub by: String,
+    pub evidence: String,
+    /// Whether it was read beside this very query.
+    pub is_of_query: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct CachedGroup {
+    pub files: u64,
+    pub size_bytes: u64,
+    pub cached_bytes: u64,
+    pub evidence: String,
+    pub is_of_query: bool,
+}
+
+/// At the sizing query of each decision; where there is none, at the last query that has readings.
+pub fn of_decisions(trace: &Trace, decisions: &[Decision]) -> Vec<PageCache> {
+    let mut queries: Vec<&Query> = decisions.iter().filter_map(|made| trace.queries.get(made.sizing_query)).collect();
+    if decisions.is_empty() {
+        queries.extend(trace.queries.iter().rev().find(|query| query.view.is_some()));
+    }
+    queries.into_iter().filter_map(|query| of(trace, query)).collect()
+}
+
+/// At one query; `None` where there is no view, or no reading to take it apart.
+pub fn of(trace: &Trace, query: &Query) -> Option<PageCache> {
+    let view = trace.views.get(query.view?)?;
+    let figure = |name: &str| view.meminfo.get(name).copied();
+    let (cached, buffers) = (figure("Cached")?, figure("Buffers").unwrap_or(0));
+    let shared = figure("Shmem").unwrap_or(0).min(cached);
+    let mut notes = Vec::new();
+    let process = trace.processes.get(query.process as usize)?;
+    let is_here = |file: &&WeightFile| file.host == process.host;
+    let mut files: Vec<_> = trace.weights.files.iter().filter(is_here).map(|file| row(trace, file, query)).collect();
+    let libraries = libraries(trace, query);
+    if files.is_empty() && libraries.is_none() {
+        return None;
+    }
+    if is_ambiguous(trace) {
+        let text = "one file has several device numbers, as in several containers: whose pages are whose is not told";
+        notes.push(text.into());
+        files.clear();
+    }
+    let sum = |of: fn(&CachedFile) -> u64| files.iter().fold(0u64, |sum, file| sum.saturating_add(of(file)));
+    let weights = sum(|file| file.now.as_ref().map_or(0, |now| now.cached_bytes));
+    let mapped = libraries.as_ref().map_or(0, |group| group.cached_bytes);
+    let plain = cached - shared;
+    let known = weights.saturating_add(mapped);
+    if known > plain {
+        notes.push("the parts are more than the whole: they were read at other moments".into());
+    }
+    if files.iter().filter_map(|file| file.now.as_ref()).any(|now| !now.is_of_query) {
+        notes.push("some files were last looked at before this query".into());
+    }
+    let unread = files.iter().filter(|file| file.now.is_none()).count();
+    if unread > 0 {
+        notes.push(format!("of {unread} files it is not known"));
+    }
+    for (process, n, source, reason) in &trace.weights.denied {
+        let evidence = trace.evidence(*process, *n);
+        let source = if source.is_empty() { "libraries" } else { source };
+        notes.push(format!("{evidence}: the kernel does not tell of {source} ({reason}: it may not be written to)"));
+    }
+    Some(PageCache {
+        of: trace.evidence(query.process, query.n),
+        evidence: trace.evidence(view.process, view.n),
+        total_bytes: cached.saturating_add(buffers),
+        buffers_bytes: buffers,
+        shared_bytes: shared,
+        weights_bytes: weights,
+        weights_size_bytes: sum(|file| file.size_bytes),
+        files,
+        libraries,
+        other_bytes: plain.saturating_sub(known),
+        notes,
+    })
+}
+
+/// Whether two files may be one, seen from two sides.
+fn is_ambiguous(trace: &Trace) -> bool {
+    let mut devices = BTreeMap::new();
+    trace.weights.files.iter().any(|file| {
+        let same = (file.host.as_str(), file.inode, file.size, file.mtime);
+        *devices.entry(same).or_insert(file.device) != file.device
+    })
+}
+
+fn row(trace: &Trace, file: &WeightFile, query: &Query) -> CachedFile {
+    let at = |reading: &Reading| CachedAt {
+        cached_bytes: reading.cached,
+        evicted_bytes: reading.evicted,
+        by: reading.by.clone(),
+        evidence: trace.evidence(reading.process, reading.n),
+        is_of_query: is_of(reading, query),
+    };
+    // What stands beside the query was read just after it.
+    let now = latest(&file.readings, query);
+    let before = file.readings.iter().rev().find(|reading| {
+        matches!(reading.beside, Beside::Query(_)) && !is_of(reading, query) && reading.at < query.begin
+    });
+    let mut read_by: Vec<u32> = file.openings.iter().map(|opening| pid(trace, opening.process)).collect();
+    read_by.dedup();
+    CachedFile {
+        path: file.path.clone(),
+        format: file.format.clone(),
+        size_bytes: file.size,
+        at_open: file.readings.iter().find(|reading| reading.beside == Beside::Opening).map(at),
+        before: before.map(at),
+        now: now.map(at),
+        read_by,
+    }
+}
+
+fn is_of(reading: &Reading, query: &Query) -> bool {
+    reading.process == query.process && reading.beside == Beside::Query(query.n)
+}
+
+/// The reading beside the query, else the last before it.
+fn latest<'r>(readings: &'r [Reading], query: &Query) -> Option<&'r Reading> {
+    let own = readings.iter().rev().find(|reading| is_of(reading, query));
+    own.or_else(|| readings.iter().rev().find(|reading| reading.at <= query.end))
+}
+
+fn libraries(trace: &Trace, query: &Query) -> Option<CachedGroup> {
+    let own: Vec<Reading> =
+        trace.weights.libraries.iter().filter(|reading| reading.process == query.process).cloned().collect();
+    latest(&own, query).map(|reading| CachedGroup {
+        files: reading.files,
+        size_bytes: reading.size,
+        cached_bytes: reading.cached,
+        evidence: trace.evidence(reading.process, reading.n),
+        is_of_query: is_of(reading, query),
+    })
+}
+
+fn pid(trace: &Trace, process: u32) -> u32 {
+    trace.processes.get(process as usize).map_or(0, |process| process.pid)
+}
