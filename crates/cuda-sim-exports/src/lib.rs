@@ -61,6 +61,71 @@ pub fn stub(name: &str, code: i32) -> String {
     format!("#[unsafe(no_mangle)]\npub(crate) extern \"C\" fn {name}() -> i32 {{\n    {code}\n}}\n")
 }
 
+/// What a quiet function writes before it returns success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    /// Which argument it is, by the registers and stack slots that hold integers.
+    argument: usize,
+    /// `z` for 64 bits of 0, `i` for 32, `h` for a fresh handle.
+    value: char,
+}
+
+/// A row of a list: a name, and the places that the function fills in, as `ARGUMENT=VALUE`.
+fn row(line: &str) -> io::Result<(&str, Vec<Place>)> {
+    let mut words = line.split_whitespace();
+    let name = words.next().unwrap_or_default();
+    let place = |word: &str| {
+        let (argument, value) = word.split_once('=')?;
+        let value = value.chars().next().filter(|value| "zih".contains(*value))?;
+        Some(Place { argument: argument.parse().ok()?, value })
+    };
+    let places: Option<Vec<Place>> = words.map(place).collect();
+    places.map(|places| (name, places)).ok_or_else(|| io::Error::other(format!("not a row of a list: {line}")))
+}
+
+/// Rust source of an exported function `name` that says that it does nothing, fills in its places and returns `code`.
+fn quiet(name: &str, places: &[Place], code: i32) -> String {
+    let count = places.iter().map(|place| place.argument + 1).max().unwrap_or(0);
+    let argument = |index| match places.iter().any(|place| place.argument == index) {
+        true => format!("a{index}: usize"),
+        false => "_: usize".to_owned(),
+    };
+    let arguments: Vec<_> = (0..count).map(argument).collect();
+    let mut source =
+        format!("#[unsafe(no_mangle)]\npub(crate) extern \"C\" fn {name}({}) -> isize {{\n", arguments.join(", "));
+    source.push_str("    static SAID: quiet::Said = quiet::Said::new();\n");
+    let _ = writeln!(source, "    SAID.does_nothing(crate::LIBRARY.name(), \"{name}\");");
+    for Place { argument, value } in places {
+        let _ = match value {
+            'h' => writeln!(source, "    quiet::place::<usize>(a{argument}).offer(quiet::fresh_handle());"),
+            'z' => writeln!(source, "    quiet::place::<u64>(a{argument}).offer(0);"),
+            _ => writeln!(source, "    quiet::place::<i32>(a{argument}).offer(0);"),
+        };
+    }
+    let _ = writeln!(source, "    {code}\n}}");
+    source
+}
+
+/// Completes a library that computes nothing: each name of `names.txt` that `src` does not define gets a function that
+/// returns success, or `refusal` for what is in `refused`. For the build script of a crate that depends on
+/// `kvtrace-cuda-sim-quiet` and has a static `LIBRARY`.
+pub fn quiet_library(soname: &str, refused: &[&str], refusal: i32) -> io::Result<()> {
+    let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
+    let written = written(Path::new("src"))?;
+    let rows = names(Path::new("names.txt"))?;
+    let mut source = String::from("use kvtrace_cuda_sim_quiet as quiet;\n");
+    for line in &rows {
+        let (name, places) = row(line)?;
+        if !written.contains(name) {
+            let is_refused = refused.iter().any(|start| name.starts_with(start));
+            source.push_str(&quiet(name, &places, if is_refused { refusal } else { 0 }));
+        }
+    }
+    fs::write(out.join("quiet.rs"), source)?;
+    link_as(soname);
+    Ok(())
+}
+
 /// Tells cargo to link a cdylib as `soname`, with its own references bound inside it: a preloaded library must see what
 /// the program asks, not what this library asks itself.
 pub fn link_as(soname: &str) {
@@ -95,6 +160,16 @@ mod tests {
         let source =
             "pub extern \"C\" fn cuInit(flags: u32) -> i32 {\n// extern \"C\" fn cuNot(\n    extern \"C\" fn cu_b() {}";
         assert_eq!(definitions(source).collect::<Vec<_>>(), ["cuInit", "cu_b"]);
+    }
+
+    #[test]
+    fn a_quiet_function_fills_in_its_places() {
+        let (name, places) = row("cufftGetSize 1=z 0=h").unwrap();
+        let source = quiet(name, &places, 0);
+        assert!(source.contains("fn cufftGetSize(a0: usize, a1: usize) -> isize"), "{source}");
+        assert!(source.contains("place::<u64>(a1).offer(0)"), "{source}");
+        assert!(row("cufftGetSize 1=q").is_err());
+        assert!(row("cufftGetSize z").is_err());
     }
 
     #[test]

@@ -1,0 +1,17 @@
+//! `libcublasLt.so.13` of the simulated GPU. Every product has one algorithm, which needs no workspace.
+
+#![allow(non_snake_case, reason = "the functions carry the library's names")]
+
+mod heuristic;
+mod info;
+mod quiet {
+    //! Every function that is not written out, from the build script.
+    include!(concat!(env!("OUT_DIR"), "/quiet.rs"));
+}
+
+/// What this library is, for whoever looks at it from outside.
+#[unsafe(export_name = "kvtrace_sim_quiet")]
+pub static LIBRARY: kvtrace_cuda_sim_quiet::Library = kvtrace_cuda_sim_quiet::Library::new("libcublasLt.so.13");
+
+pub(crate) const SUCCESS: i32 = 0;
+pub(crate) const INVALID_VALUE: i32 = 7;

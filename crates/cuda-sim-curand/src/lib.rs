@@ -1,0 +1,13 @@
+//! `libcurand.so.10` of the simulated GPU. Generators generate nothing.
+
+#![allow(non_snake_case, reason = "the functions carry the library's names")]
+
+mod info;
+mod quiet {
+    //! Every function that is not written out, from the build script.
+    include!(concat!(env!("OUT_DIR"), "/quiet.rs"));
+}
+
+/// What this library is, for whoever looks at it from outside.
+#[unsafe(export_name = "kvtrace_sim_quiet")]
+pub static LIBRARY: kvtrace_cuda_sim_quiet::Library = kvtrace_cuda_sim_quiet::Library::new("libcurand.so.10");

@@ -1,0 +1,17 @@
+//! `libnccl.so.2` of the simulated GPU. Ranks meet and agree; nothing is moved between them.
+
+#![allow(non_snake_case, reason = "the functions carry the library's names")]
+
+mod collective;
+mod communicator;
+mod info;
+mod meeting;
+mod memory;
+mod quiet {
+    //! Every function that is not written out, from the build script.
+    include!(concat!(env!("OUT_DIR"), "/quiet.rs"));
+}
+
+/// What this library is, for whoever looks at it from outside.
+#[unsafe(export_name = "kvtrace_sim_quiet")]
+pub static LIBRARY: kvtrace_cuda_sim_quiet::Library = kvtrace_cuda_sim_quiet::Library::new("libnccl.so.2");
