@@ -1,8 +1,8 @@
 //! Arrays: their memory, not their content.
 
-use crate::{INVALID_VALUE, code, gpu};
+use crate::{INVALID_VALUE, code, gpu, gpu_of};
 use kvtrace_cuda_sim::abi::{In, Out};
-use kvtrace_cuda_sim::{Error, Shape, arrays};
+use kvtrace_cuda_sim::{Device, Error, Result, Shape, arrays};
 
 /// `CUDA_ARRAY_DESCRIPTOR` with sizes of type `T`.
 #[derive(Clone, Copy)]
@@ -39,6 +39,10 @@ pub struct Requirements {
 const SPARSE_OR_DEFERRED: u32 = 0x40 | 0x80;
 /// The depth counts flat arrays, of a stack or of a cube.
 const LAYERED_OR_CUBE: u32 = 0x01 | 0x04;
+
+fn owner(handle: u64) -> Result<&'static Device> {
+    gpu_of(|gpu| gpu.is_deferred_array(handle) || gpu.find(handle).is_some())
+}
 
 /// Bytes of one channel, of the formats that are not compressed.
 fn channel(format: u32) -> u64 {
@@ -99,7 +103,7 @@ pub extern "C" fn cuMipmappedArrayCreate(handle: Out<u64>, shape: In<Deep<u64>>,
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuArrayDestroy(handle: u64) -> i32 {
-    code(gpu().and_then(|gpu| gpu.destroy_array(handle)))
+    code(owner(handle).and_then(|gpu| gpu.destroy_array(handle)))
 }
 
 #[unsafe(no_mangle)]
@@ -110,7 +114,7 @@ pub extern "C" fn cuMipmappedArrayDestroy(handle: u64) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn cuArrayGetMemoryRequirements(requirements: Out<Requirements>, handle: u64, _device: i32) -> i32 {
     let alignment = arrays::ALIGNMENT as usize;
-    let asked = gpu().and_then(|gpu| gpu.array_requirement(handle));
+    let asked = owner(handle).and_then(|gpu| gpu.array_requirement(handle));
     asked.map_or_else(Error::code, |size| {
         requirements.set(Requirements { size: size as usize, alignment, reserved: [0; 4] })
     })

@@ -1,70 +1,96 @@
-//! Contexts. There is one device, and one context object serves as the primary one and as every other.
+//! Contexts. One object for each device serves as its primary context and as every other.
 
 use crate::device::on_device;
-use crate::{SUCCESS, code, gpu};
-use kvtrace_cuda_sim::Error;
+use crate::{INVALID_DEVICE, SUCCESS, code, gpus, ordinal_of};
 use kvtrace_cuda_sim::abi::Out;
-use std::cell::Cell;
+use kvtrace_cuda_sim::profile::MOST_DEVICES;
+use kvtrace_cuda_sim::{Device, Error};
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A context handle: the address of an object that nobody looks into.
 type Context = usize;
 
-static OBJECT: u64 = 0;
-static HOLDERS: AtomicU32 = AtomicU32::new(0);
+static OBJECTS: [u64; MOST_DEVICES] = [0; MOST_DEVICES];
+static HOLDERS: [AtomicU32; MOST_DEVICES] = [const { AtomicU32::new(0) }; MOST_DEVICES];
+
+const INVALID_CONTEXT: i32 = 201;
 
 thread_local! {
-    static CURRENT: Cell<Context> = const { Cell::new(0) };
+    /// The contexts of this thread, the current one last.
+    static STACK: RefCell<Vec<Context>> = const { RefCell::new(Vec::new()) };
 }
 
-fn context() -> Context {
-    &raw const OBJECT as Context
+fn context(ordinal: i32) -> Context {
+    &raw const OBJECTS[ordinal as usize] as Context
 }
 
-fn hold(device: i32) -> i32 {
-    on_device(device, |gpu| {
+/// The context that serves for a device.
+pub(crate) fn context_of(device: &Device) -> Context {
+    context(ordinal_of(device))
+}
+
+fn device_of(context: Context) -> Option<usize> {
+    let first = OBJECTS.as_ptr() as Context;
+    let index = context.checked_sub(first)? / size_of::<u64>();
+    (index < OBJECTS.len()).then_some(index)
+}
+
+fn top() -> Context {
+    STACK.with_borrow(|stack| stack.last().copied().unwrap_or(0))
+}
+
+/// Number of the device whose context is current; beyond all devices if none is.
+pub(crate) fn current() -> usize {
+    device_of(top()).unwrap_or(usize::MAX)
+}
+
+fn hold(ordinal: i32) -> i32 {
+    on_device(ordinal, |gpu| {
         let made = code(gpu.make_context());
         if made == SUCCESS {
-            HOLDERS.fetch_add(1, Ordering::AcqRel);
+            HOLDERS[ordinal as usize].fetch_add(1, Ordering::AcqRel);
         }
         made
     })
 }
 
-fn let_go() -> i32 {
-    let less = |held: u32| held.checked_sub(1);
-    match HOLDERS.fetch_update(Ordering::AcqRel, Ordering::Acquire, less) {
-        Ok(1) => gpu().map_or_else(Error::code, |gpu| {
-            gpu.drop_context();
-            SUCCESS
-        }),
-        Ok(_) => SUCCESS,
-        Err(_) => 201,
-    }
+fn let_go(ordinal: i32) -> i32 {
+    on_device(ordinal, |gpu| {
+        let less = |held: u32| held.checked_sub(1);
+        match HOLDERS[ordinal as usize].fetch_update(Ordering::AcqRel, Ordering::Acquire, less) {
+            Ok(1) => {
+                gpu.drop_context();
+                SUCCESS
+            }
+            Ok(_) => SUCCESS,
+            Err(_) => INVALID_CONTEXT,
+        }
+    })
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuDevicePrimaryCtxRetain(handle: Out<Context>, device: i32) -> i32 {
     match hold(device) {
-        SUCCESS => handle.set(context()),
+        SUCCESS => handle.set(context(device)),
         failure => failure,
     }
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuDevicePrimaryCtxRelease_v2(_device: i32) -> i32 {
-    let_go()
+pub extern "C" fn cuDevicePrimaryCtxRelease_v2(device: i32) -> i32 {
+    let_go(device)
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuDevicePrimaryCtxRelease(_device: i32) -> i32 {
-    let_go()
+pub extern "C" fn cuDevicePrimaryCtxRelease(device: i32) -> i32 {
+    let_go(device)
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuDevicePrimaryCtxReset_v2(_device: i32) -> i32 {
-    HOLDERS.store(0, Ordering::Release);
-    gpu().map_or_else(Error::code, |gpu| {
+pub extern "C" fn cuDevicePrimaryCtxReset_v2(device: i32) -> i32 {
+    on_device(device, |gpu| {
+        HOLDERS[device as usize].store(0, Ordering::Release);
         gpu.drop_context();
         SUCCESS
     })
@@ -76,16 +102,17 @@ pub extern "C" fn cuDevicePrimaryCtxReset(device: i32) -> i32 {
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuDevicePrimaryCtxGetState(_device: i32, flags: Out<u32>, active: Out<i32>) -> i32 {
+pub extern "C" fn cuDevicePrimaryCtxGetState(device: i32, flags: Out<u32>, active: Out<i32>) -> i32 {
     flags.offer(0);
-    active.set(i32::from(HOLDERS.load(Ordering::Acquire) > 0))
+    on_device(device, |_| active.set(i32::from(HOLDERS[device as usize].load(Ordering::Acquire) > 0)))
 }
 
+/// A new context is pushed onto the thread's stack.
 fn create(handle: Out<Context>, device: i32) -> i32 {
     match hold(device) {
         SUCCESS => {
-            CURRENT.set(context());
-            handle.set(context())
+            STACK.with_borrow_mut(|stack| stack.push(context(device)));
+            handle.set(context(device))
         }
         failure => failure,
     }
@@ -112,9 +139,14 @@ pub extern "C" fn cuCtxCreate_v4(handle: Out<Context>, _parameters: usize, _flag
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuCtxDestroy_v2(_context: Context) -> i32 {
-    CURRENT.set(0);
-    let_go()
+pub extern "C" fn cuCtxDestroy_v2(context: Context) -> i32 {
+    let Some(ordinal) = device_of(context) else { return INVALID_CONTEXT };
+    STACK.with_borrow_mut(|stack| {
+        if stack.last() == Some(&context) {
+            stack.pop();
+        }
+    });
+    let_go(ordinal as i32)
 }
 
 #[unsafe(no_mangle)]
@@ -122,32 +154,53 @@ pub extern "C" fn cuCtxDestroy(context: Context) -> i32 {
     cuCtxDestroy_v2(context)
 }
 
+fn is_known(context: Context) -> bool {
+    context == 0 || device_of(context).is_some_and(|ordinal| gpus().is_ok_and(|all| ordinal < all.len()))
+}
+
+/// Replaces what is on top; the null context takes it away.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuCtxSetCurrent(context: Context) -> i32 {
-    CURRENT.set(context);
+    if !is_known(context) {
+        return INVALID_CONTEXT;
+    }
+    STACK.with_borrow_mut(|stack| {
+        stack.pop();
+        if context != 0 {
+            stack.push(context);
+        }
+    });
     SUCCESS
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuCtxGetCurrent(handle: Out<Context>) -> i32 {
-    handle.set(CURRENT.get())
+    handle.set(top())
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuCtxPushCurrent_v2(context: Context) -> i32 {
-    cuCtxSetCurrent(context)
+    if context == 0 || !is_known(context) {
+        return INVALID_CONTEXT;
+    }
+    STACK.with_borrow_mut(|stack| stack.push(context));
+    SUCCESS
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuCtxPushCurrent(context: Context) -> i32 {
-    cuCtxSetCurrent(context)
+    cuCtxPushCurrent_v2(context)
 }
 
-/// With one context object there is nothing beneath it: it stays current.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuCtxPopCurrent_v2(handle: Out<Context>) -> i32 {
-    handle.offer(CURRENT.get());
-    SUCCESS
+    match STACK.with_borrow_mut(Vec::pop) {
+        Some(context) => {
+            handle.offer(context);
+            SUCCESS
+        }
+        None => INVALID_CONTEXT,
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -155,14 +208,24 @@ pub extern "C" fn cuCtxPopCurrent(handle: Out<Context>) -> i32 {
     cuCtxPopCurrent_v2(handle)
 }
 
+fn device_number(device: Out<i32>, context: Context) -> i32 {
+    let ordinal = device_of(context).unwrap_or(0) as i32;
+    match gpus() {
+        Ok(all) if (ordinal as usize) < all.len() => device.set(ordinal),
+        Ok(_) => INVALID_DEVICE,
+        Err(error) => Error::code(error),
+    }
+}
+
+/// The first device where no context is current, as for allocations.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuCtxGetDevice(device: Out<i32>) -> i32 {
-    device.set(0)
+    device_number(device, top())
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuCtxGetDevice_v2(device: Out<i32>, _context: Context) -> i32 {
-    device.set(0)
+pub extern "C" fn cuCtxGetDevice_v2(device: Out<i32>, context: Context) -> i32 {
+    device_number(device, if context == 0 { top() } else { context })
 }
 
 #[unsafe(no_mangle)]
@@ -176,8 +239,8 @@ pub extern "C" fn cuCtxGetFlags(flags: Out<u32>) -> i32 {
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuCtxGetId(_context: Context, id: Out<u64>) -> i32 {
-    id.set(1)
+pub extern "C" fn cuCtxGetId(context: Context, id: Out<u64>) -> i32 {
+    id.set(device_of(if context == 0 { top() } else { context }).unwrap_or(0) as u64 + 1)
 }
 
 /// The stack size of a thread; the other limits read the same.

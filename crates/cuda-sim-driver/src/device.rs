@@ -1,25 +1,33 @@
 //! Initialisation, devices and error names.
 
-use crate::{INVALID_DEVICE, INVALID_VALUE, SUCCESS, gpu};
+use crate::{INVALID_DEVICE, INVALID_VALUE, SUCCESS, gpus};
 use kvtrace_cuda_sim::abi::{In, Out};
 use kvtrace_cuda_sim::{Device, Error};
 use std::ffi::c_char;
 
-/// PCI address of the only device.
-pub const PCI_BUS_ID: &str = "0000:01:00.0";
+/// PCI bus of a device: each has one of its own.
+pub(crate) fn bus(device: &Device) -> u32 {
+    device.ordinal() + 1
+}
 
-/// Runs `act` on the device of that ordinal; there is one, number 0.
+fn pci_bus_id(device: &Device) -> String {
+    format!("0000:{:02x}:00.0", bus(device))
+}
+
+/// Runs `act` on the device of that ordinal.
 pub(crate) fn on_device(ordinal: i32, act: impl FnOnce(&'static Device) -> i32) -> i32 {
-    match gpu() {
-        Ok(device) if ordinal == 0 => act(device),
-        Ok(_) => INVALID_DEVICE,
+    match gpus() {
+        Ok(devices) => {
+            let device = usize::try_from(ordinal).ok().and_then(|ordinal| devices.get(ordinal));
+            device.map_or(INVALID_DEVICE, act)
+        }
         Err(error) => error.code(),
     }
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuInit(_flags: u32) -> i32 {
-    gpu().map_or_else(Error::code, |_| SUCCESS)
+    gpus().map_or_else(Error::code, |_| SUCCESS)
 }
 
 #[unsafe(no_mangle)]
@@ -29,12 +37,12 @@ pub extern "C" fn cuDeviceGet(device: Out<i32>, ordinal: i32) -> i32 {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuDeviceGetCount(count: Out<i32>) -> i32 {
-    gpu().map_or_else(Error::code, |_| count.set(1))
+    gpus().map_or_else(Error::code, |all| count.set(all.len() as i32))
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuDeviceGetName(name: Out<c_char>, size: i32, device: i32) -> i32 {
-    on_device(device, |gpu| name.set_text(gpu.profile().name, size))
+    on_device(device, |gpu| name.set_text(&gpu.profile().name, size))
 }
 
 #[unsafe(no_mangle)]
@@ -69,19 +77,26 @@ pub extern "C" fn cuDeviceComputeCapability(major: Out<i32>, minor: Out<i32>, de
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuDeviceGetPCIBusId(text: Out<c_char>, size: i32, device: i32) -> i32 {
-    on_device(device, |_| text.set_text(PCI_BUS_ID, size))
+    on_device(device, |gpu| text.set_text(&pci_bus_id(gpu), size))
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuDeviceGetByPCIBusId(device: Out<i32>, text: In<c_char>) -> i32 {
-    let known = text.text().to_ascii_lowercase();
-    let tail = PCI_BUS_ID.trim_start_matches('0').trim_start_matches(':');
-    if known.ends_with(tail) { cuDeviceGet(device, 0) } else { INVALID_DEVICE }
+    // The domain may be written out or not.
+    let asked = text.text().to_ascii_lowercase();
+    let tail = |gpu: &Device| format!("{:02x}:00.0", bus(gpu));
+    let found = gpus().map(|all| all.iter().position(|gpu| asked.ends_with(&tail(gpu))));
+    match found {
+        Ok(Some(ordinal)) => device.set(ordinal as i32),
+        Ok(None) => INVALID_DEVICE,
+        Err(error) => error.code(),
+    }
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuDeviceCanAccessPeer(able: Out<i32>, _device: i32, _peer: i32) -> i32 {
-    able.set(0)
+pub extern "C" fn cuDeviceCanAccessPeer(able: Out<i32>, device: i32, peer: i32) -> i32 {
+    // Access between devices is not modelled: programs go another way.
+    on_device(device, |_| on_device(peer, |_| able.set(0)))
 }
 
 const ERRORS: &[(i32, &core::ffi::CStr, &core::ffi::CStr)] = &[

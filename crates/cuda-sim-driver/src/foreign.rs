@@ -1,6 +1,6 @@
 //! Memory of other processes, and of APIs that are not there.
 
-use crate::{INVALID_VALUE, NOT_SUPPORTED, code, gpu};
+use crate::{INVALID_VALUE, NOT_SUPPORTED, code, gpu, gpu_at, gpu_of, gpus};
 use kvtrace_cuda_sim::abi::Out;
 use kvtrace_cuda_sim::{Error, IpcHandle};
 use std::os::fd::{BorrowedFd, IntoRawFd};
@@ -9,7 +9,7 @@ const FILE_DESCRIPTOR: i32 = 1;
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuIpcGetMemHandle(handle: Out<IpcHandle>, address: u64) -> i32 {
-    gpu().and_then(|gpu| gpu.ipc_handle(address)).map_or_else(Error::code, |got| handle.set(got))
+    gpu_at(address).and_then(|gpu| gpu.ipc_handle(address)).map_or_else(Error::code, |got| handle.set(got))
 }
 
 /// `CUipcMemHandle` by value.
@@ -32,7 +32,7 @@ pub extern "C" fn cuIpcOpenMemHandle(address: Out<u64>, handle: Handle, flags: u
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuIpcCloseMemHandle(address: u64) -> i32 {
-    code(gpu().and_then(|gpu| gpu.ipc_close(address)))
+    code(gpu_at(address).and_then(|gpu| gpu.ipc_close(address)))
 }
 
 #[unsafe(no_mangle)]
@@ -43,7 +43,9 @@ pub extern "C" fn cuMemExportToShareableHandle(shareable: Out<i32>, handle: u64,
     if shareable.is_null() {
         return INVALID_VALUE;
     }
-    gpu().and_then(|gpu| gpu.export(handle)).map_or_else(Error::code, |fd| shareable.set(fd.into_raw_fd()))
+    gpu_of(|gpu| gpu.has_handle(handle))
+        .and_then(|gpu| gpu.export(handle))
+        .map_or_else(Error::code, |fd| shareable.set(fd.into_raw_fd()))
 }
 
 /// A descriptor comes in place of the pointer.
@@ -58,5 +60,8 @@ pub extern "C" fn cuMemImportFromShareableHandle(handle: Out<u64>, shareable: us
     }
     // SAFETY: the caller passes an open descriptor for the time of the call; of one that is not open, nothing is had.
     let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    gpu().and_then(|gpu| gpu.import(descriptor)).map_or_else(Error::code, |got| handle.set(got))
+    // It may name memory of any device: the current one first.
+    let here = gpu().and_then(|gpu| gpu.import(descriptor));
+    let imported = here.or_else(|error| gpus()?.iter().find_map(|gpu| gpu.import(descriptor).ok()).ok_or(error));
+    imported.map_or_else(Error::code, |got| handle.set(got))
 }

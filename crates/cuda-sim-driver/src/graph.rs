@@ -1,7 +1,7 @@
 //! Graphs, as far as they take memory. What else is in them is not kept: a graph that was captured is empty.
 
 use crate::stream::fresh_handle;
-use crate::{INVALID_VALUE, NOT_SUPPORTED, SUCCESS, code, gpu};
+use crate::{INVALID_VALUE, NOT_SUPPORTED, SUCCESS, code, gpu_of, gpus};
 use kvtrace_cuda_sim::abi::{In, Out};
 use kvtrace_cuda_sim::{Error, Node};
 use std::collections::BTreeMap;
@@ -55,13 +55,15 @@ fn allocation(graph: usize, asked: AllocationParameters) -> Result<AllocationPar
     if asked.pool[1] & u64::from(u32::MAX) != ON_DEVICE {
         return Err(NOT_SUPPORTED);
     }
+    let ordinal = (asked.pool[1] >> 32) as usize;
+    let gpu = || gpus()?.get(ordinal).ok_or(Error::InvalidDevice);
     let address = gpu().and_then(|gpu| gpu.graph_address(asked.size as u64)).map_err(Error::code)?;
     nodes().entry(graph).or_default().push(Node::Alloc { address, size: asked.size as u64 });
     Ok(AllocationParameters { address, ..asked })
 }
 
 fn free(graph: usize, address: u64) -> i32 {
-    if !gpu().is_ok_and(|gpu| gpu.is_graph_address(address)) {
+    if !gpu_of(|gpu| gpu.is_graph_address(address)).is_ok_and(|gpu| gpu.is_graph_address(address)) {
         return INVALID_VALUE;
     }
     nodes().entry(graph).or_default().push(Node::Free { address });
@@ -191,7 +193,17 @@ pub extern "C" fn cuGraphExecDestroy(executable: usize) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn cuGraphLaunch(executable: usize, _stream: usize) -> i32 {
     let list = nodes().get(&executable).cloned();
-    list.map_or(SUCCESS, |list| code(gpu().and_then(|gpu| gpu.launch(&list))))
+    let Some(list) = list else { return SUCCESS };
+    // Each device runs the nodes of its own memory.
+    let launched = gpus().and_then(|all| {
+        all.iter().try_for_each(|gpu| {
+            let of_device = |node: &&Node| match node {
+                Node::Alloc { address, .. } | Node::Free { address } => gpu.is_graph_address(*address),
+            };
+            gpu.launch(&list.iter().filter(of_device).copied().collect::<Vec<_>>())
+        })
+    });
+    code(launched)
 }
 
 #[unsafe(no_mangle)]

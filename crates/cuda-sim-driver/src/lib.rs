@@ -22,6 +22,7 @@ mod stubs {
     //! What is not written out, from the build script.
     include!(concat!(env!("OUT_DIR"), "/stubs.rs"));
 }
+mod visible;
 mod vmm;
 
 #[allow(unused_imports, reason = "the generated stubs and table name every function by `crate::`")]
@@ -30,7 +31,7 @@ use {
     pool::*, stream::*, stubs::*, vmm::*,
 };
 
-use kvtrace_cuda_sim::{Device, Error, Profile, Result, state};
+use kvtrace_cuda_sim::{Device, Error, Result, profile, state};
 use std::sync::OnceLock;
 
 pub(crate) const SUCCESS: i32 = 0;
@@ -42,22 +43,54 @@ pub(crate) const NOT_SUPPORTED: i32 = 801;
 /// CUDA 13.5: the version of the headers that the export list was read from.
 pub(crate) const VERSION: i32 = 13_050;
 
-/// The device, opened at the first call that needs it. A fork child of the process that opened it gets none.
-pub(crate) fn gpu() -> Result<&'static Device> {
-    static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
-    let device = DEVICE.get_or_init(open).as_ref().ok_or(Error::NotReady)?;
-    if device.is_ours() { Ok(device) } else { Err(Error::NotInitialized) }
+/// The devices that this process sees, opened at the first call that needs one. A fork child of the process that
+/// opened them gets none.
+pub(crate) fn gpus() -> Result<&'static [Device]> {
+    static DEVICES: OnceLock<Option<Vec<Device>>> = OnceLock::new();
+    let devices = DEVICES.get_or_init(open).as_ref().ok_or(Error::NotReady)?;
+    match devices.first() {
+        None => Err(Error::NoDevice),
+        Some(first) if first.is_ours() => Ok(devices),
+        Some(_) => Err(Error::NotInitialized),
+    }
 }
 
-fn open() -> Option<Device> {
-    let (profile, complaints) = Profile::from_env();
+/// The device of the current context; the first one where none is current.
+pub(crate) fn gpu() -> Result<&'static Device> {
+    let devices = gpus()?;
+    devices.get(current()).or(devices.first()).ok_or(Error::NoDevice)
+}
+
+/// The device that `is_its` says something belongs to; the current one if none does.
+pub(crate) fn gpu_of(is_its: impl Fn(&Device) -> bool) -> Result<&'static Device> {
+    match gpus()? {
+        [only] => Ok(only),
+        several => several.iter().find(|device| is_its(device)).map_or_else(gpu, Ok),
+    }
+}
+
+/// The device that holds the allocation around `address`.
+pub(crate) fn gpu_at(address: u64) -> Result<&'static Device> {
+    gpu_of(|device| device.find(address).is_some())
+}
+
+/// The number by which this process knows a device.
+pub(crate) fn ordinal_of(device: &Device) -> i32 {
+    gpus().ok().and_then(|all| all.iter().position(|one| core::ptr::eq(one, device))).unwrap_or(0) as i32
+}
+
+fn open() -> Option<Vec<Device>> {
+    let (profiles, complaints) = profile::devices_from_env();
     for complaint in complaints {
         eprintln!("simulated GPU: {complaint}");
     }
-    let path = state::default_path();
-    Device::open(profile, &path)
-        .inspect_err(|_| eprintln!("simulated GPU: cannot use its state file {}", path.display()))
-        .ok()
+    let devices = visible::among(&profiles, std::env::var(visible::ENV).ok().as_deref()).into_iter().map(|ordinal| {
+        let path = state::path_of(ordinal);
+        Device::open_as(profiles[ordinal as usize].clone(), &path, ordinal)
+            .inspect_err(|_| eprintln!("simulated GPU: cannot use its state file {}", path.display()))
+            .ok()
+    });
+    devices.collect()
 }
 
 /// The `CUresult` of an operation that yields nothing.

@@ -1,6 +1,6 @@
 //! Device, managed and pinned host memory, and what is asked about it.
 
-use crate::{INVALID_VALUE, NOT_SUPPORTED, SUCCESS, code, gpu};
+use crate::{INVALID_VALUE, NOT_SUPPORTED, SUCCESS, code, gpu, gpu_at, gpus};
 use kvtrace_cuda_sim::abi::Out;
 use kvtrace_cuda_sim::{Block, Device, Error, Kind, Result};
 
@@ -16,7 +16,7 @@ pub(crate) fn allocate(address: Out<u64>, kind: Kind, bytes: usize) -> i32 {
 
 /// Freeing the null address is legal and does nothing.
 pub(crate) fn free_with(address: u64, free: impl FnOnce(&Device, u64) -> Result<Block>) -> i32 {
-    if address == 0 { SUCCESS } else { code(gpu().and_then(|gpu| free(gpu, address).map(drop))) }
+    if address == 0 { SUCCESS } else { code(gpu_at(address).and_then(|gpu| free(gpu, address).map(drop))) }
 }
 
 #[unsafe(no_mangle)]
@@ -88,10 +88,13 @@ pub extern "C" fn cuMemAllocManaged(address: Out<u64>, bytes: usize, _flags: u32
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemPrefetchAsync(address: u64, bytes: usize, device: i32, _stream: usize) -> i32 {
     const HOST: i32 = -1;
-    match device {
-        HOST | 0 => code(gpu().and_then(|gpu| gpu.prefetch(address, bytes as u64, device != HOST))),
-        _ => crate::INVALID_DEVICE,
+    let known =
+        device == HOST || usize::try_from(device).is_ok_and(|device| gpus().is_ok_and(|all| device < all.len()));
+    if !known {
+        return crate::INVALID_DEVICE;
     }
+    // Managed memory is charged to the device that it was allocated on, wherever it goes.
+    code(gpu_at(address).and_then(|gpu| gpu.prefetch(address, bytes as u64, device != HOST)))
 }
 
 /// The location is a structure of two words, by value: what it is, and which.
@@ -129,7 +132,7 @@ pub extern "C" fn cuMemFreeHost(address: u64) -> i32 {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemHostRegister_v2(address: u64, bytes: usize, _flags: u32) -> i32 {
-    code(gpu().and_then(|gpu| gpu.register(address, bytes as u64)))
+    code(gpu_at(address).and_then(|gpu| gpu.register(address, bytes as u64)))
 }
 
 #[unsafe(no_mangle)]
@@ -139,7 +142,7 @@ pub extern "C" fn cuMemHostRegister(address: u64, bytes: usize, flags: u32) -> i
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemHostUnregister(address: u64) -> i32 {
-    code(gpu().and_then(|gpu| gpu.unregister(address).map(drop)))
+    code(gpu_at(address).and_then(|gpu| gpu.unregister(address).map(drop)))
 }
 
 /// Device and host see the same addresses.
@@ -155,7 +158,7 @@ pub extern "C" fn cuMemHostGetFlags(flags: Out<u32>, _host: u64) -> i32 {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemGetAddressRange_v2(base: Out<u64>, bytes: Out<usize>, address: u64) -> i32 {
-    let found = gpu().and_then(|gpu| gpu.find(address).ok_or(Error::InvalidValue));
+    let found = gpu_at(address).and_then(|gpu| gpu.find(address).ok_or(Error::InvalidValue));
     found.map_or_else(Error::code, |(start, size, _)| {
         base.offer(start);
         bytes.offer(size as usize);
@@ -169,27 +172,23 @@ const TYPE_DEVICE: u32 = 2;
 /// `cuPointerGetAttribute`, for the attributes that allocators ask for. The value's size depends on the attribute.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuPointerGetAttribute(value: Out<u64>, attribute: i32, address: u64) -> i32 {
-    let Some((base, size, kind)) = gpu().ok().and_then(|gpu| gpu.find(address)) else { return INVALID_VALUE };
+    let Ok(gpu) = gpu_at(address) else { return INVALID_VALUE };
+    let Some((base, size, kind)) = gpu.find(address) else { return INVALID_VALUE };
     let host = matches!(kind, Kind::Host | Kind::Registered);
     // SAFETY: by the API's contract the caller's value has the attribute's type: 32 bits for the small ones.
     let small = unsafe { Out::from_raw(core::mem::transmute::<Out<u64>, *mut u32>(value)) };
     match attribute {
-        1 => crate::cuCtxGetCurrent(value_of(value)),               // context
+        1 => value.set(crate::context::context_of(gpu) as u64),
         2 => small.set(if host { TYPE_HOST } else { TYPE_DEVICE }), // memory type
         3 | 4 => value.set(address),                                // device, host pointer
         6 => small.set(1),                                          // synchronous operations
         7 => value.set(base),                                       // buffer number
         8 => small.set(u32::from(kind == Kind::Managed)),
-        9 => small.set(0),       // device ordinal
+        9 => small.set(crate::ordinal_of(gpu) as u32),
         10 | 13 => small.set(0), // IPC, GPUDirect
         11 => value.set(base),
         12 => value.set(size),
         14 => small.set(1), // mapped
         _ => INVALID_VALUE,
     }
-}
-
-fn value_of(value: Out<u64>) -> Out<usize> {
-    // SAFETY: u64 and usize are the same on the 64-bit machines that this library is built for.
-    unsafe { core::mem::transmute(value) }
 }

@@ -1,10 +1,9 @@
 //! Stream-ordered memory and its pools.
 
 use crate::memory::free_with;
-use crate::{INVALID_VALUE, NOT_SUPPORTED, SUCCESS, code, gpu};
+use crate::{INVALID_VALUE, NOT_SUPPORTED, SUCCESS, code, gpu, gpu_of};
 use kvtrace_cuda_sim::abi::{In, Out};
-use kvtrace_cuda_sim::pools::DEFAULT_POOL;
-use kvtrace_cuda_sim::{Device, Error, PoolFigure};
+use kvtrace_cuda_sim::{Device, Error, PoolFigure, Result};
 
 /// A pool handle; nobody looks into it.
 type Pool = u64;
@@ -21,22 +20,23 @@ pub struct PoolProperties {
     location_id: i32,
 }
 
-fn allocate(address: Out<u64>, bytes: usize, pool: impl FnOnce(&Device) -> Pool) -> i32 {
-    if address.is_null() {
-        return INVALID_VALUE;
-    }
-    let got = gpu().and_then(|gpu| gpu.alloc_from(pool(gpu), bytes as u64));
-    got.map_or_else(Error::code, |got| address.set(got))
+/// The device of a pool.
+fn owner(pool: Pool) -> Result<&'static Device> {
+    gpu_of(|gpu| gpu.has_pool(pool))
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemAllocAsync(address: Out<u64>, bytes: usize, _stream: usize) -> i32 {
-    allocate(address, bytes, Device::pool)
+    gpu().map_or_else(Error::code, |gpu| cuMemAllocFromPoolAsync(address, bytes, gpu.pool(), 0))
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemAllocFromPoolAsync(address: Out<u64>, bytes: usize, pool: Pool, _stream: usize) -> i32 {
-    allocate(address, bytes, |_| pool)
+    if address.is_null() {
+        return INVALID_VALUE;
+    }
+    let got = owner(pool).and_then(|gpu| gpu.alloc_from(pool, bytes as u64));
+    got.map_or_else(Error::code, |got| address.set(got))
 }
 
 /// Also frees what did not come from a pool, as a real driver does.
@@ -47,7 +47,7 @@ pub extern "C" fn cuMemFreeAsync(address: u64, _stream: usize) -> i32 {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuDeviceGetDefaultMemPool(pool: Out<Pool>, device: i32) -> i32 {
-    crate::device::on_device(device, |_| pool.set(DEFAULT_POOL))
+    crate::device::on_device(device, |gpu| pool.set(gpu.default_pool()))
 }
 
 #[unsafe(no_mangle)]
@@ -60,27 +60,35 @@ pub extern "C" fn cuDeviceSetMemPool(device: i32, pool: Pool) -> i32 {
     crate::device::on_device(device, |gpu| code(gpu.set_pool(pool)))
 }
 
-#[unsafe(no_mangle)]
-pub extern "C" fn cuMemGetDefaultMemPool(pool: Out<Pool>, _location: usize, _kind: i32) -> i32 {
-    cuDeviceGetDefaultMemPool(pool, 0)
+/// The device of a `CUmemLocation`: what it is, and which. One that is no device is taken for the first.
+fn device_of(location: In<[i32; 2]>) -> i32 {
+    location.get().filter(|[kind, _]| *kind == ON_DEVICE).map_or(0, |[_, number]| number)
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemGetMemPool(pool: Out<Pool>, _location: usize, _kind: i32) -> i32 {
-    cuDeviceGetMemPool(pool, 0)
+pub extern "C" fn cuMemGetDefaultMemPool(pool: Out<Pool>, location: In<[i32; 2]>, _kind: i32) -> i32 {
+    cuDeviceGetDefaultMemPool(pool, device_of(location))
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemSetMemPool(_location: usize, _kind: i32, pool: Pool) -> i32 {
-    cuDeviceSetMemPool(0, pool)
+pub extern "C" fn cuMemGetMemPool(pool: Out<Pool>, location: In<[i32; 2]>, _kind: i32) -> i32 {
+    cuDeviceGetMemPool(pool, device_of(location))
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuMemSetMemPool(location: In<[i32; 2]>, _kind: i32, pool: Pool) -> i32 {
+    cuDeviceSetMemPool(device_of(location), pool)
 }
 
 /// Pools of the host's memory are not modelled.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemPoolCreate(pool: Out<Pool>, properties: In<PoolProperties>) -> i32 {
     match properties.get() {
-        Some(properties) if properties.location == ON_DEVICE => gpu()
-            .map_or_else(Error::code, |gpu| if pool.is_null() { INVALID_VALUE } else { pool.set(gpu.create_pool()) }),
+        Some(properties) if properties.location == ON_DEVICE => {
+            crate::device::on_device(properties.location_id, |gpu| {
+                if pool.is_null() { INVALID_VALUE } else { pool.set(gpu.create_pool()) }
+            })
+        }
         Some(_) => NOT_SUPPORTED,
         None => INVALID_VALUE,
     }
@@ -88,12 +96,12 @@ pub extern "C" fn cuMemPoolCreate(pool: Out<Pool>, properties: In<PoolProperties
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemPoolDestroy(pool: Pool) -> i32 {
-    code(gpu().and_then(|gpu| gpu.destroy_pool(pool)))
+    code(owner(pool).and_then(|gpu| gpu.destroy_pool(pool)))
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemPoolTrimTo(pool: Pool, keep: usize) -> i32 {
-    code(gpu().and_then(|gpu| gpu.trim_pool(pool, keep as u64)))
+    code(owner(pool).and_then(|gpu| gpu.trim_pool(pool, keep as u64)))
 }
 
 /// Attributes 1 to 3 are switches for reuse between streams; it makes no difference here.
@@ -104,7 +112,7 @@ fn figure(attribute: i32) -> Option<PoolFigure> {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemPoolGetAttribute(pool: Pool, attribute: i32, value: Out<u64>) -> i32 {
-    gpu().map_or_else(Error::code, |gpu| match (figure(attribute), attribute) {
+    owner(pool).map_or_else(Error::code, |gpu| match (figure(attribute), attribute) {
         (Some(figure), _) => gpu.pool_figure(pool, figure).map_or_else(Error::code, |got| value.set(got)),
         (None, 1..=3) if gpu.has_pool(pool) => {
             // SAFETY: by the API's contract the caller's value has 32 bits for these attributes.
@@ -116,7 +124,7 @@ pub extern "C" fn cuMemPoolGetAttribute(pool: Pool, attribute: i32, value: Out<u
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemPoolSetAttribute(pool: Pool, attribute: i32, value: In<u64>) -> i32 {
-    gpu().map_or_else(Error::code, |gpu| match (figure(attribute), attribute) {
+    owner(pool).map_or_else(Error::code, |gpu| match (figure(attribute), attribute) {
         (Some(figure), _) => value.get().map_or(INVALID_VALUE, |value| code(gpu.set_pool_figure(pool, figure, value))),
         (None, 1..=3) if gpu.has_pool(pool) => SUCCESS,
         _ => INVALID_VALUE,

@@ -1,7 +1,7 @@
 //! Streams and events: handles only, since every operation is over when its call returns. What remains of waiting for
 //! them is that pools give back what they do not use.
 
-use crate::{INVALID_VALUE, SUCCESS, gpu};
+use crate::{INVALID_VALUE, SUCCESS, gpus};
 use kvtrace_cuda_sim::abi::Out;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ pub extern "C" fn cuStreamGetFlags(_stream: usize, flags: Out<u32>) -> i32 {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuStreamGetDevice(_stream: usize, device: Out<i32>) -> i32 {
-    device.set(0)
+    crate::cuCtxGetDevice(device)
 }
 
 #[unsafe(no_mangle)]
@@ -108,8 +108,9 @@ pub extern "C" fn cuEventElapsedTime_v2(milliseconds: Out<f32>, start: usize, en
 }
 
 fn synchronize() -> i32 {
-    gpu().map_or_else(kvtrace_cuda_sim::Error::code, |gpu| {
-        gpu.synchronize();
+    // Whose stream it is, is not kept: every device's work is over.
+    gpus().map_or_else(kvtrace_cuda_sim::Error::code, |all| {
+        all.iter().for_each(kvtrace_cuda_sim::Device::synchronize);
         SUCCESS
     })
 }

@@ -1,6 +1,6 @@
 //! Virtual memory management.
 
-use crate::{INVALID_VALUE, NOT_SUPPORTED, SUCCESS, code, gpu};
+use crate::{INVALID_VALUE, NOT_SUPPORTED, SUCCESS, code, gpu, gpu_at, gpu_of, gpus};
 use kvtrace_cuda_sim::abi::{In, Out};
 use kvtrace_cuda_sim::{Error, GRANULE, Place};
 
@@ -53,27 +53,34 @@ pub extern "C" fn cuMemCreate(
     if properties.handle_types & !HANDLE_FILE_DESCRIPTOR != 0 {
         return NOT_SUPPORTED;
     }
-    gpu().and_then(|gpu| gpu.create(bytes as u64, place)).map_or_else(Error::code, |got| handle.set(got))
+    let gpu = match place {
+        Place::Device => gpus().and_then(|all| {
+            let ordinal = usize::try_from(properties.location_id).ok();
+            ordinal.and_then(|ordinal| all.get(ordinal)).ok_or(Error::InvalidDevice)
+        }),
+        Place::Host => gpu(),
+    };
+    gpu.and_then(|gpu| gpu.create(bytes as u64, place)).map_or_else(Error::code, |got| handle.set(got))
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemRelease(handle: u64) -> i32 {
-    code(gpu().and_then(|gpu| gpu.release(handle)))
+    code(gpu_of(|gpu| gpu.has_handle(handle)).and_then(|gpu| gpu.release(handle)))
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemRetainAllocationHandle(handle: Out<u64>, address: u64) -> i32 {
-    gpu().and_then(|gpu| gpu.retain(address)).map_or_else(Error::code, |got| handle.set(got))
+    gpu_at(address).and_then(|gpu| gpu.retain(address)).map_or_else(Error::code, |got| handle.set(got))
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemMap(address: u64, bytes: usize, offset: usize, handle: u64, _flags: u64) -> i32 {
-    code(gpu().and_then(|gpu| gpu.map(address, bytes as u64, offset as u64, handle)))
+    code(gpu_of(|gpu| gpu.has_handle(handle)).and_then(|gpu| gpu.map(address, bytes as u64, offset as u64, handle)))
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemUnmap(address: u64, bytes: usize) -> i32 {
-    code(gpu().and_then(|gpu| gpu.unmap(address, bytes as u64)))
+    code(gpu_at(address).and_then(|gpu| gpu.unmap(address, bytes as u64)))
 }
 
 /// Access is not modelled beyond the check that the range is ours: what is mapped can be read and written.

@@ -1,7 +1,7 @@
 //! Who uses the device: the processes that hold memory of it, all of them with a compute context. Real NVML lists them
 //! also where it has no figures of the device itself, as on the GB10.
 
-use crate::device::on_device;
+use crate::device::{Gpu, on_device};
 use crate::memory::tenants;
 use crate::{INSUFFICIENT_SIZE, INVALID_ARGUMENT, SUCCESS, wrote};
 use kvtrace_cuda_sim::abi::Out;
@@ -68,8 +68,8 @@ impl From<Tenant> for Detail {
 }
 
 /// Writes the list into the caller's room, or how much room it needs.
-fn list<T: From<Tenant> + Copy>(room: u32, entries: Out<T>, number: impl FnOnce(u32) -> i32) -> i32 {
-    let tenants = match tenants() {
+fn list<T: From<Tenant> + Copy>(gpu: Gpu, room: u32, entries: Out<T>, number: impl FnOnce(u32) -> i32) -> i32 {
+    let tenants = match tenants(gpu) {
         Ok(tenants) => tenants,
         Err(failure) => return failure,
     };
@@ -88,8 +88,8 @@ fn list<T: From<Tenant> + Copy>(room: u32, entries: Out<T>, number: impl FnOnce(
 }
 
 fn computing<T: From<Tenant> + Copy>(device: usize, count: Out<u32>, entries: Out<T>) -> i32 {
-    on_device(device, |_| match count.get() {
-        Some(room) => list(room, entries, |number| wrote(count.set(number))),
+    on_device(device, |gpu| match count.get() {
+        Some(room) => list(gpu, room, entries, |number| wrote(count.set(number))),
         None => INVALID_ARGUMENT,
     })
 }
@@ -158,14 +158,14 @@ pub extern "C" fn nvmlDeviceGetMPSComputeRunningProcesses_v3(device: usize, coun
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn nvmlDeviceGetRunningProcessDetailList(device: usize, place: Out<DetailList>) -> i32 {
-    on_device(device, |_| {
+    on_device(device, |gpu| {
         let Some(asked) = place.get() else { return INVALID_ARGUMENT };
         if asked.version != DETAIL_LIST_1 {
             return ARGUMENT_VERSION_MISMATCH;
         }
         let DetailList { version, mode, count: room, entries } = asked;
         let answer = |count| wrote(place.set(DetailList { version, mode, count, entries }));
-        if WITH_COMPUTE.contains(&mode) { list(room, entries, answer) } else { answer(0) }
+        if WITH_COMPUTE.contains(&mode) { list(gpu, room, entries, answer) } else { answer(0) }
     })
 }
 

@@ -1,20 +1,26 @@
-//! The device and its primary context: made at the first call that needs one, made current in each thread.
+//! The devices and their primary contexts: made at the first call that needs one, made current in each thread.
 
 use crate::driver::{self, Handle};
 use crate::error::{INVALID_DEVICE, INVALID_VALUE, SUCCESS, done};
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// The primary context, once retained.
-static PRIMARY: Mutex<Option<Handle>> = Mutex::new(None);
+/// The primary contexts that were retained, by device.
+static PRIMARY: Mutex<BTreeMap<i32, Handle>> = Mutex::new(BTreeMap::new());
 /// Counts the contexts of this process: a reset ends one.
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
-    /// The generation whose context is current in this thread.
-    static BOUND: Cell<u64> = const { Cell::new(0) };
+    /// The generation and the device whose context is current in this thread.
+    static BOUND: Cell<(u64, i32)> = const { Cell::new((0, 0)) };
     static DEVICE: Cell<i32> = const { Cell::new(0) };
+}
+
+/// The device that this thread has chosen.
+pub(crate) fn device() -> i32 {
+    DEVICE.get()
 }
 
 /// Initialises the driver, once in a process.
@@ -25,13 +31,13 @@ pub(crate) fn init() -> i32 {
 
 /// Makes the primary context current in this thread.
 pub(crate) fn ready() -> i32 {
-    let generation = GENERATION.load(Ordering::Acquire);
-    if BOUND.get() == generation {
+    let wanted = (GENERATION.load(Ordering::Acquire), DEVICE.get());
+    if BOUND.get() == wanted {
         return SUCCESS;
     }
-    match retain().and_then(|context| checked(driver::cuCtxSetCurrent(context))) {
+    match retain(DEVICE.get()).and_then(|context| checked(driver::cuCtxSetCurrent(context))) {
         Ok(()) => {
-            BOUND.set(generation);
+            BOUND.set(wanted);
             SUCCESS
         }
         Err(failure) => failure,
@@ -58,16 +64,16 @@ fn checked(result: i32) -> Result<(), i32> {
     if result == SUCCESS { Ok(()) } else { Err(result) }
 }
 
-fn retain() -> Result<Handle, i32> {
+fn retain(ordinal: i32) -> Result<Handle, i32> {
     let mut primary = PRIMARY.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(context) = *primary {
-        return Ok(context);
+    if let Some(context) = primary.get(&ordinal) {
+        return Ok(*context);
     }
     checked(init())?;
     let (mut device, mut context) = (0, 0);
-    checked(driver::cuDeviceGet(&mut device, DEVICE.get()))?;
+    checked(driver::cuDeviceGet(&mut device, ordinal))?;
     checked(driver::cuDevicePrimaryCtxRetain(&mut context, device))?;
-    *primary = Some(context);
+    primary.insert(ordinal, context);
     Ok(context)
 }
 
@@ -100,7 +106,7 @@ pub extern "C" fn cudaGetDevice(device: *mut i32) -> i32 {
     with_driver(|| crate::pointer::write(device, DEVICE.get()))
 }
 
-/// Picks the only device, whatever is asked of it.
+/// Picks the first device, whatever is asked of it.
 pub extern "C" fn cudaChooseDevice(device: *mut i32, _properties: *const u8) -> i32 {
     with_driver(|| crate::pointer::write(device, 0))
 }
@@ -112,7 +118,7 @@ pub extern "C" fn cudaDeviceSynchronize() -> i32 {
 pub extern "C" fn cudaDeviceReset() -> i32 {
     with_driver(|| {
         let mut primary = PRIMARY.lock().unwrap_or_else(PoisonError::into_inner);
-        if primary.take().is_none() {
+        if primary.remove(&DEVICE.get()).is_none() {
             return SUCCESS;
         }
         GENERATION.fetch_add(1, Ordering::AcqRel);

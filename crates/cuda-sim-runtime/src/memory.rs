@@ -96,6 +96,7 @@ const UNREGISTERED: i32 = 0;
 const MANAGED: i32 = 3;
 const MEMORY_TYPE: i32 = 2;
 const IS_MANAGED: i32 = 8;
+const ORDINAL: i32 = 9;
 
 /// The part of `cudaPointerAttributes` that is not reserved.
 #[derive(Debug, Clone, Copy)]
@@ -115,10 +116,14 @@ pub extern "C" fn cudaPointerGetAttributes(attributes: *mut PointerAttributes, a
         let (mut kind, mut managed) = (UNREGISTERED, 0i32);
         let known = driver::cuPointerGetAttribute((&raw mut kind).cast(), MEMORY_TYPE, address) == SUCCESS
             && driver::cuPointerGetAttribute((&raw mut managed).cast(), IS_MANAGED, address) == SUCCESS;
+        let mut device = 0i32;
+        if known {
+            driver::cuPointerGetAttribute((&raw mut device).cast(), ORDINAL, address);
+        }
         let kind = if managed != 0 { MANAGED } else { kind };
         let found = PointerAttributes {
             kind,
-            device: if known { 0 } else { -2 },
+            device: if known { device } else { -2 },
             device_pointer: if known { address } else { 0 },
             host_pointer: if known && kind != HOST && kind != MANAGED { 0 } else { address },
         };

@@ -35,13 +35,23 @@ pub extern "C" fn cudaDeviceSetMemPool(device: i32, pool: Handle) -> i32 {
     with_context(|| driver::cuDeviceSetMemPool(device, pool))
 }
 
-/// Added in CUDA 13; there is one device, hence one default pool.
-pub extern "C" fn cudaMemGetDefaultMemPool(pool: *mut Handle, _location: *const c_void, _kind: i32) -> i32 {
-    cudaDeviceGetDefaultMemPool(pool, 0)
+/// The device of a `cudaMemLocation`: what it is, and which.
+fn device_of(location: *const [i32; 2]) -> i32 {
+    const DEVICE: i32 = 1;
+    // SAFETY: a caller of a CUDA function passes null or the address of a location.
+    match unsafe { location.as_ref() } {
+        Some([DEVICE, number]) => *number,
+        _ => 0,
+    }
 }
 
-pub extern "C" fn cudaMemGetMemPool(pool: *mut Handle, _location: *const c_void, _kind: i32) -> i32 {
-    cudaDeviceGetMemPool(pool, 0)
+/// Added in CUDA 13.
+pub extern "C" fn cudaMemGetDefaultMemPool(pool: *mut Handle, location: *const [i32; 2], _kind: i32) -> i32 {
+    cudaDeviceGetDefaultMemPool(pool, device_of(location))
+}
+
+pub extern "C" fn cudaMemGetMemPool(pool: *mut Handle, location: *const [i32; 2], _kind: i32) -> i32 {
+    cudaDeviceGetMemPool(pool, device_of(location))
 }
 
 pub extern "C" fn cudaMemPoolCreate(pool: *mut Handle, properties: *const c_void) -> i32 {

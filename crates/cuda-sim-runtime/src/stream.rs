@@ -42,7 +42,7 @@ pub extern "C" fn cudaStreamGetFlags(stream: Handle, flags: *mut u32) -> i32 {
 }
 
 pub extern "C" fn cudaStreamGetDevice(_stream: Handle, device: *mut i32) -> i32 {
-    with_context(|| write(device, 0))
+    with_context(|| write(device, crate::context::device()))
 }
 
 pub extern "C" fn cudaStreamGetId(stream: Handle, id: *mut u64) -> i32 {

@@ -13,6 +13,10 @@ pub enum Error {
     InvalidContext,
     /// The operation is real but not modelled.
     NotSupported,
+    /// The process sees no device.
+    NoDevice,
+    /// There is no device of that number.
+    InvalidDevice,
     /// The state file could not be opened.
     NotReady,
 }
@@ -27,6 +31,8 @@ impl Error {
             Error::InvalidValue => 1,
             Error::OutOfMemory => 2,
             Error::NotInitialized => 3,
+            Error::NoDevice => 100,
+            Error::InvalidDevice => 101,
             Error::InvalidContext => 201,
             Error::NotSupported => 801,
             Error::NotReady => 802,

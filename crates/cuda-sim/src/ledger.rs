@@ -64,11 +64,12 @@ pub(crate) struct Ledger {
 pub(crate) type Charge = u64;
 
 impl Ledger {
-    pub fn new() -> Result<Self> {
+    /// For the machine's device `ordinal`.
+    pub fn new(ordinal: u32) -> Result<Self> {
         Ok(Self {
             arena: Arena::new()?,
-            vmm: Vmm::default(),
-            pools: Pools::default(),
+            vmm: Vmm::new(ordinal),
+            pools: Pools::new(ordinal),
             graphs: Graphs::default(),
             windows: Windows::default(),
             prefetched: Ranges::default(),

@@ -28,6 +28,7 @@ mod ledger;
 pub mod meminfo;
 pub mod pools;
 pub mod profile;
+pub mod profile_file;
 mod ranges;
 mod shared;
 mod slab;

@@ -14,8 +14,10 @@ use std::collections::BTreeMap;
 
 /// What a pool takes from the device at a time.
 pub const CHUNK: u64 = 32 << 20;
-/// The device's default pool. It cannot be destroyed.
-pub const DEFAULT_POOL: u64 = 0x6b76_7000;
+/// The first device's default pool. It cannot be destroyed.
+const DEFAULT_POOL: u64 = 0x6b76_7000;
+/// Distance of the devices' default pools.
+const DEVICE_STEP: u64 = 1 << 32;
 /// Distance of handles. A handle is given out again once its pool is gone, as an address of a real one would be.
 const HANDLE_STEP: u64 = 0x40;
 const ALIGN: u64 = 512;
@@ -62,17 +64,23 @@ pub(crate) struct Pools {
     /// Destroyed ones in which something lives; they have no handle.
     orphans: Vec<Pool>,
     current: u64,
-}
-
-impl Default for Pools {
-    fn default() -> Self {
-        Self { pools: BTreeMap::from([(DEFAULT_POOL, Pool::default())]), orphans: Vec::new(), current: DEFAULT_POOL }
-    }
+    default: u64,
 }
 
 impl Pools {
+    /// Of the machine's device `ordinal`.
+    pub fn new(ordinal: u32) -> Self {
+        let default = DEFAULT_POOL + u64::from(ordinal) * DEVICE_STEP;
+        Self { pools: BTreeMap::from([(default, Pool::default())]), orphans: Vec::new(), current: default, default }
+    }
+
+    /// The device's default pool.
+    pub fn default_pool(&self) -> u64 {
+        self.default
+    }
+
     pub fn create(&mut self) -> u64 {
-        let mut handle = DEFAULT_POOL;
+        let mut handle = self.default;
         while self.pools.contains_key(&handle) {
             handle += HANDLE_STEP;
         }
@@ -82,12 +90,12 @@ impl Pools {
 
     /// Ends a pool. Returns the bytes that the device gets back now.
     pub fn destroy(&mut self, arena: &Arena, handle: u64) -> Result<u64> {
-        if handle == DEFAULT_POOL {
+        if handle == self.default {
             return Err(Error::InvalidValue);
         }
         let mut pool = self.pools.remove(&handle).ok_or(Error::InvalidValue)?;
         if self.current == handle {
-            self.current = DEFAULT_POOL;
+            self.current = self.default;
         }
         pool.destroyed = true;
         let freed = pool.shrink(arena, 0);
@@ -261,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_pool_keeps_what_is_freed_until_it_is_synchronised() {
-        let (arena, mut pools) = (Arena::new().unwrap(), Pools::default());
+        let (arena, mut pools) = (Arena::new().unwrap(), Pools::new(0));
         let pool = pools.create();
         let small = pools.alloc(&arena, pool, 1, allow).unwrap();
         let large = pools.alloc(&arena, pool, 40 * MIB, allow).unwrap();
@@ -276,7 +284,7 @@ mod tests {
 
     #[test]
     fn the_threshold_holds_back_and_a_trim_does_not_ask_it() {
-        let (arena, mut pools) = (Arena::new().unwrap(), Pools::default());
+        let (arena, mut pools) = (Arena::new().unwrap(), Pools::new(0));
         pools.set_figure(DEFAULT_POOL, PoolFigure::Threshold, u64::MAX).unwrap();
         let at = pools.alloc(&arena, DEFAULT_POOL, MIB, allow).unwrap();
         pools.free(&arena, at);
@@ -288,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_destroyed_pool_goes_with_its_last_allocation() {
-        let (arena, mut pools) = (Arena::new().unwrap(), Pools::default());
+        let (arena, mut pools) = (Arena::new().unwrap(), Pools::new(0));
         let pool = pools.create();
         pools.set_current(pool).unwrap();
         let (small, large) =
@@ -303,7 +311,7 @@ mod tests {
 
     #[test]
     fn what_the_device_refuses_changes_nothing() {
-        let (arena, mut pools) = (Arena::new().unwrap(), Pools::default());
+        let (arena, mut pools) = (Arena::new().unwrap(), Pools::new(0));
         let tight = |bytes| if bytes > 4 * MIB { Err(Error::OutOfMemory) } else { Ok(()) };
         assert_eq!(pools.alloc(&arena, DEFAULT_POOL, 5 * MIB, tight), Err(Error::OutOfMemory));
         assert_eq!(pools.reserved(), 0);

@@ -69,6 +69,15 @@ pub fn default_path() -> PathBuf {
     std::env::var_os(ENV_STATE).filter(|path| !path.is_empty()).map_or_else(fallback, PathBuf::from)
 }
 
+/// The state file of the machine's device `ordinal`: the first one's is [`default_path`].
+pub fn path_of(ordinal: u32) -> PathBuf {
+    let mut path = default_path().into_os_string();
+    if ordinal > 0 {
+        path.push(format!(".{ordinal}"));
+    }
+    path.into()
+}
+
 impl State {
     /// Opens or creates the state file at `path`, readable by this user only.
     pub fn open(path: &Path) -> io::Result<Self> {

@@ -5,9 +5,12 @@ use crate::shared::Key;
 use crate::{Error, GRANULE, Result};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Far from small integers, so that a program that mixes handles up is told so.
 const FIRST_HANDLE: u64 = 0x6b76_0000_0000;
+/// Distance of the devices' first handles.
+const DEVICE_STEP: u64 = 1 << 36;
 
 /// Where a physical allocation lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,40 +60,77 @@ struct Mapping {
     handle: u64,
 }
 
-/// Reservations, physical allocations and mappings of one process.
-#[derive(Debug, Default)]
+/// A reservation of address space. It belongs to no device: memory of any may be mapped into it.
+#[derive(Debug, Clone, Copy)]
+struct Reservation {
+    size: u64,
+    mappings: u32,
+}
+
+/// The reservations of this process, by address.
+static RESERVATIONS: Mutex<BTreeMap<u64, Reservation>> = Mutex::new(BTreeMap::new());
+
+fn reservations() -> MutexGuard<'static, BTreeMap<u64, Reservation>> {
+    RESERVATIONS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The reservation that holds `address` to `end`.
+fn around(reservations: &mut BTreeMap<u64, Reservation>, address: u64, end: u64) -> Option<&mut Reservation> {
+    let (start, found) = reservations.range_mut(..=address).next_back()?;
+    (end <= start + found.size).then_some(found)
+}
+
+pub(crate) fn reserve(size: u64, align: u64) -> Result<u64> {
+    if size == 0 || !size.is_multiple_of(GRANULE) || (align != 0 && !align.is_power_of_two()) {
+        return Err(Error::InvalidValue);
+    }
+    let address = arena::reserve(size, align)?;
+    reservations().insert(address, Reservation { size, mappings: 0 });
+    Ok(address)
+}
+
+pub(crate) fn unreserve(address: u64, size: u64) -> Result<()> {
+    let mut reservations = reservations();
+    let known = reservations.get(&address).is_some_and(|found| found.size == size && found.mappings == 0);
+    if !known {
+        return Err(Error::InvalidValue);
+    }
+    reservations.remove(&address);
+    arena::release(address, size);
+    Ok(())
+}
+
+/// Whether `address` to `address + size` lies in one reservation.
+pub(crate) fn reserved(address: u64, size: u64) -> bool {
+    address.checked_add(size).is_some_and(|end| around(&mut reservations(), address, end).is_some())
+}
+
+/// Physical allocations and mappings of one process on one device.
+#[derive(Debug)]
 pub(crate) struct Vmm {
-    reservations: BTreeMap<u64, u64>,
     physical: BTreeMap<u64, Physical>,
     mappings: BTreeMap<u64, Mapping>,
+    first: u64,
     handles_given: u64,
 }
 
 impl Vmm {
-    pub fn reserve(&mut self, size: u64, align: u64) -> Result<u64> {
-        if size == 0 || !size.is_multiple_of(GRANULE) || (align != 0 && !align.is_power_of_two()) {
-            return Err(Error::InvalidValue);
-        }
-        let address = arena::reserve(size, align)?;
-        self.reservations.insert(address, size);
-        Ok(address)
+    /// Of the machine's device `ordinal`.
+    pub fn new(ordinal: u32) -> Self {
+        let first = FIRST_HANDLE + u64::from(ordinal) * DEVICE_STEP;
+        Self { physical: BTreeMap::new(), mappings: BTreeMap::new(), first, handles_given: 0 }
     }
 
-    pub fn unreserve(&mut self, address: u64, size: u64) -> Result<()> {
-        let known = self.reservations.get(&address) == Some(&size);
-        if !known || self.mappings.range(address..address + size).next().is_some() {
-            return Err(Error::InvalidValue);
-        }
-        self.reservations.remove(&address);
-        arena::release(address, size);
-        Ok(())
+    /// Whether the program holds this handle.
+    pub fn has(&self, handle: u64) -> bool {
+        self.physical.get(&handle).is_some_and(|one| one.handles > 0)
     }
 
     /// Creates a physical allocation; the caller has charged it.
     pub fn create(&mut self, arena: &Arena, size: u64, place: Place) -> Result<u64> {
         let offset = arena.take(size)?;
         self.handles_given += 1;
-        let handle = FIRST_HANDLE + self.handles_given;
+        let handle = self.first + self.handles_given;
         let physical = Physical { size, offset, place, shared: None, file: None, handles: 1, mappings: 0 };
         self.physical.insert(handle, physical);
         Ok(handle)
@@ -100,7 +140,7 @@ impl Vmm {
     /// on a real driver.
     pub fn import(&mut self, file: OwnedFd, key: Key, size: u64) -> u64 {
         self.handles_given += 1;
-        let handle = FIRST_HANDLE + self.handles_given;
+        let handle = self.first + self.handles_given;
         let physical = Physical {
             size,
             offset: key.offset,
@@ -153,16 +193,17 @@ impl Vmm {
         let aligned = size > 0 && [address, size, offset].iter().all(|value| value.is_multiple_of(GRANULE));
         let inside = offset.checked_add(size).is_some_and(|end| end <= physical.size);
         let end = address.checked_add(size).ok_or(Error::InvalidValue)?;
-        let reserved = self.reservations.range(..=address).next_back();
-        let reserved = reserved.is_some_and(|(start, length)| end <= start + length);
+        let mut reservations = reservations();
+        let reservation = around(&mut reservations, address, end);
         let before = self.mappings.range(..end).next_back();
         let taken = before.is_some_and(|(start, mapping)| start + mapping.size > address);
-        if !aligned || !inside || !reserved || taken {
+        let Some(reservation) = reservation.filter(|_| aligned && inside && !taken) else {
             return Err(Error::InvalidValue);
-        }
+        };
         let file = physical.file.as_ref().map_or_else(|| arena.file(), AsFd::as_fd);
         arena::map_file(file, address, physical.offset + offset, size)?;
         physical.mappings += 1;
+        reservation.mappings += 1;
         self.mappings.insert(address, Mapping { size, handle });
         Ok(())
     }
@@ -180,6 +221,9 @@ impl Vmm {
         for (start, mapping) in inside {
             self.mappings.remove(&start);
             arena::withdraw(start, mapping.size);
+            if let Some(reservation) = around(&mut reservations(), start, start + mapping.size) {
+                reservation.mappings = reservation.mappings.saturating_sub(1);
+            }
             if let Some(physical) = self.physical.get_mut(&mapping.handle) {
                 physical.mappings -= 1;
             }
@@ -192,12 +236,6 @@ impl Vmm {
     pub fn find(&self, address: u64) -> Option<(u64, u64, Place)> {
         let (start, mapping) = self.mapping_at(address)?;
         Some((start, mapping.size, self.physical.get(&mapping.handle)?.place))
-    }
-
-    /// Whether `address` to `address + size` lies in one reservation.
-    pub fn reserved(&self, address: u64, size: u64) -> bool {
-        let before = self.reservations.range(..=address).next_back();
-        before.is_some_and(|(start, length)| address.checked_add(size).is_some_and(|end| end <= start + length))
     }
 
     /// Bytes that live of what this process created.

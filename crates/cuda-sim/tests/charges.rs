@@ -1,6 +1,6 @@
 //! Whatever is done to a device, what it charges is what its parts add up to, and all of it comes back.
 
-use kvtrace_cuda_sim::{Device, GRANULE, Held, Kind, Node, Place, Profile, Shape, profile};
+use kvtrace_cuda_sim::{Device, GRANULE, Held, Kind, Node, Place, Profile, Shape};
 use proptest::prelude::*;
 
 const MIB: u64 = 1 << 20;
@@ -175,7 +175,7 @@ proptest! {
     #[test]
     fn the_charge_is_the_sum_of_its_parts(steps in steps()) {
         let folder = tempfile::tempdir().unwrap();
-        let profile = Profile { total: 700 * MIB, ..profile::H100_80 };
+        let profile = Profile { total: 700 * MIB, context: 512 * MIB, ..Profile::of_name("h100-80").unwrap() };
         let total = profile.total;
         let device = Device::open(profile, &folder.path().join("state")).unwrap();
         let mut model = Model::default();

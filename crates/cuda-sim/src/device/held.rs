@@ -39,7 +39,7 @@ pub struct Held {
     pub foreign: u64,
     /// Physical memory of other processes.
     pub imported: u64,
-    /// What the context takes.
+    /// What the context takes, and with it a communicator.
     pub context: u64,
     /// What the device takes beyond the above, because it hands out granules and chunks.
     pub rounding: u64,
@@ -68,7 +68,8 @@ impl Device {
             registered: ledger.live(Kind::Registered),
             foreign: ledger.live(Kind::Foreign),
             imported: ledger.vmm.imported(),
-            context: if self.has_context.load(Ordering::Acquire) { self.profile.context } else { 0 },
+            context: if self.has_context.load(Ordering::Acquire) { self.profile.context } else { 0 }
+                + if self.has_communicator.load(Ordering::Acquire) { self.profile.communicator } else { 0 },
             rounding: ledger.rounding() + orphaned_chunks - orphaned,
             charged: self.state.own().map_or(0, |slot| slot.device.load(Ordering::Acquire)),
         }

@@ -36,15 +36,34 @@ pub struct Device {
     state: State,
     ledger: Mutex<Ledger>,
     has_context: AtomicBool,
+    has_communicator: AtomicBool,
+    ordinal: u32,
     opened_by: u32,
 }
 
 impl Device {
     /// Opens the device whose state file is `path`. [`Error::NotReady`] where that file cannot be used.
     pub fn open(profile: Profile, path: &Path) -> Result<Self> {
+        Self::open_as(profile, path, 0)
+    }
+
+    /// As [`Self::open`], as the machine's device `ordinal`: devices of one process give different handles.
+    pub fn open_as(profile: Profile, path: &Path, ordinal: u32) -> Result<Self> {
         let state = State::open(path).map_err(|_| Error::NotReady)?;
-        let ledger = Mutex::new(Ledger::new()?);
-        Ok(Self { profile, state, ledger, has_context: AtomicBool::new(false), opened_by: std::process::id() })
+        Ok(Self {
+            profile,
+            state,
+            ledger: Mutex::new(Ledger::new(ordinal)?),
+            has_context: AtomicBool::new(false),
+            has_communicator: AtomicBool::new(false),
+            ordinal,
+            opened_by: std::process::id(),
+        })
+    }
+
+    /// Which of the machine's devices this is, from 0.
+    pub fn ordinal(&self) -> u32 {
+        self.ordinal
     }
 
     /// Whether this process opened the device. A fork child has its parent's memory but not its contexts: a real driver
@@ -83,6 +102,18 @@ impl Device {
     pub fn drop_context(&self) {
         if self.has_context.swap(false, Ordering::AcqRel) {
             self.refund(Place::Device, self.profile.context);
+        }
+        if self.has_communicator.swap(false, Ordering::AcqRel) {
+            self.refund(Place::Device, self.profile.communicator);
+        }
+    }
+
+    /// Takes what this process's first communicator of several ranks takes, once, if it is there.
+    pub fn make_communicator(&self) {
+        if !self.has_communicator.swap(true, Ordering::AcqRel)
+            && self.charge(Place::Device, self.profile.communicator).is_err()
+        {
+            self.has_communicator.store(false, Ordering::Release);
         }
     }
 

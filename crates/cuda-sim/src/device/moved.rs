@@ -40,9 +40,15 @@ impl Device {
             return self.alloc(Kind::Array, bytes);
         }
         let mut ledger = self.ledger();
-        let handle = ledger.deferred.last_key_value().map_or(DEFERRED, |(last, _)| last + 0x10);
+        let first = DEFERRED + (u64::from(self.ordinal) << 32);
+        let handle = ledger.deferred.last_key_value().map_or(first, |(last, _)| last + 0x10);
         ledger.deferred.insert(handle, bytes);
         Ok(handle)
+    }
+
+    /// Whether a handle is that of an array without memory.
+    pub fn is_deferred_array(&self, handle: u64) -> bool {
+        self.ledger().deferred.contains_key(&handle)
     }
 
     /// Destroys an array.

@@ -19,6 +19,11 @@ impl Device {
         Ok(())
     }
 
+    /// The device's default pool.
+    pub fn default_pool(&self) -> u64 {
+        self.ledger().pools.default_pool()
+    }
+
     /// The pool that allocations come from which name none.
     pub fn pool(&self) -> u64 {
         self.ledger().pools.current()

@@ -3,19 +3,19 @@ use crate::arena;
 use crate::ipc::{Address, IpcHandle};
 use crate::ledger::Kind;
 use crate::shared::Key;
-use crate::vmm::{Ended, Place};
+use crate::vmm::{Ended, Place, reserve, reserved, unreserve};
 use crate::{Error, GRANULE, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 impl Device {
     /// Reserves address space: `size` is whole granules, `align` 0 or a power of two.
     pub fn reserve(&self, size: u64, align: u64) -> Result<u64> {
-        self.ledger().vmm.reserve(size, align)
+        reserve(size, align)
     }
 
     /// Ends a reservation in which nothing is mapped.
     pub fn unreserve(&self, address: u64, size: u64) -> Result<()> {
-        self.ledger().vmm.unreserve(address, size)
+        unreserve(address, size)
     }
 
     /// Creates a physical allocation of whole granules and returns its handle.
@@ -33,6 +33,11 @@ impl Device {
     /// The handle of the physical allocation that is mapped at `address`, held once more.
     pub fn retain(&self, address: u64) -> Result<u64> {
         self.ledger().vmm.retain(address)
+    }
+
+    /// Whether a handle is one of this device.
+    pub fn has_handle(&self, handle: u64) -> bool {
+        self.ledger().vmm.has(handle)
     }
 
     /// Lets a handle go. The memory goes with the last handle and the last mapping.
@@ -60,7 +65,7 @@ impl Device {
 
     /// Whether the range lies in one reservation.
     pub fn reserved(&self, address: u64, size: u64) -> bool {
-        self.ledger().vmm.reserved(address, size)
+        reserved(address, size)
     }
 
     /// A descriptor of a physical allocation: the memory file, opened once more, with its position at the allocation.
