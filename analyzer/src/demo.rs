@@ -65,7 +65,8 @@ impl Stage {
     fn find(folder: PathBuf) -> Result<Self, Failure> {
         let kvtrace = std::env::current_exe()?;
         let bin = kvtrace.parent().unwrap_or(Path::new("/")).to_owned();
-        let (workload, libraries) = (bin.join("kvtrace-workload"), bin.join("../lib/sim"));
+        let libraries = crate::installed::library("sim").unwrap_or(bin.join("../lib/sim"));
+        let workload = bin.join("kvtrace-workload");
         for part in [&workload, &libraries] {
             if !part.exists() {
                 let message = format!("{}: the demo's simulated GPU is not installed", part.display());

@@ -6,10 +6,13 @@ mod check;
 mod decision;
 mod demo;
 mod diff;
+mod env;
 mod failure;
 mod fit;
+mod installed;
 mod ledger;
 mod load;
+mod manual;
 mod model;
 mod page_cache;
 mod render;
@@ -18,7 +21,7 @@ mod show;
 mod statistics;
 mod verdict;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
 use render::{Document, Format};
 use std::io::Write;
@@ -90,6 +93,26 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Print the path of the preload, for LD_PRELOAD=$(kvtrace shim-path)
+    ShimPath {
+        /// The preload, where it is not beside kvtrace (../lib/libkvtrace.so)
+        #[arg(long, value_name = "FILE", env = "KVTRACE_SHIM", hide_env_values = true)]
+        shim: Option<PathBuf>,
+    },
+    /// Print the settings by which programs are traced without `kvtrace run`
+    #[command(after_long_help = "Examples:\n  eval \"$(kvtrace env -o native)\"\n  \
+        kvtrace env --format dockerfile --prefix /opt/kvtrace")]
+    Env(env::Options),
+    /// Print completions for a shell
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory
+    Man {
+        /// The directory; made if it is not there
+        dir: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -100,6 +123,10 @@ fn main() -> ExitCode {
                 Err(failure) => failure.report(),
             };
         }
+        Command::ShimPath { shim } => env::shim_path(shim.as_deref()),
+        Command::Env(options) => env::env(&options),
+        Command::Completions { shell } => manual::completions(shell, Cli::command()),
+        Command::Man { dir } => manual::pages(&dir, Cli::command()),
         Command::Demo(options) => demo::demo(&options),
         Command::Show { trace, format } => show_command(&trace, format),
         Command::Diff { a, b, format } if [&a, &b].into_iter().any(|side| diff::runs_below(side).is_some()) => {
@@ -147,7 +174,10 @@ fn check_command(bounds: &check::Options, format: Format) -> Result<bool, Failur
 }
 
 fn print(document: &Document, answer: &impl serde::Serialize, format: Format) -> Result<(), Failure> {
-    let text = render::text(document, answer, format);
+    write_out(&render::text(document, answer, format))
+}
+
+fn write_out(text: &str) -> Result<(), Failure> {
     match std::io::stdout().write_all(text.as_bytes()) {
         // `kvtrace show | head` is no failure.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),

@@ -2,6 +2,7 @@
 //! says so on the server's stderr and goes on without it.
 
 use crate::failure::Failure;
+use crate::installed;
 use object::{Object, ObjectSection, ObjectSymbol};
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -11,7 +12,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const NAME: &str = "libkvtrace.so";
+/// File name of the preload.
+pub const NAME: &str = "libkvtrace.so";
 const HINT_BUILD: &str = "build it with scripts/build, or name it with --shim";
 
 /// The preload: as told, or where it is installed beside this program.
@@ -28,23 +30,23 @@ pub fn find(told: Option<&Path>) -> Result<PathBuf, Failure> {
     if !ours {
         return Err(Failure::input(format!("{shown}: not kvtrace's preload"), HINT_BUILD));
     }
-    // The loader splits LD_PRELOAD at both, and knows no escape.
+    check_path(&shim)
+}
+
+/// The same path, if LD_PRELOAD can hold it: the loader splits the variable at both, and knows no escape.
+pub fn check_path(shim: &Path) -> Result<PathBuf, Failure> {
     match shim.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b' ' | b':')) {
         true => Err(Failure::input(
-            format!("{shown}: LD_PRELOAD cannot hold a path with a space or a colon"),
+            format!("{}: LD_PRELOAD cannot hold a path with a space or a colon", shim.display()),
             "put libkvtrace.so elsewhere and name it with --shim",
         )),
-        false => Ok(shim),
+        false => Ok(shim.to_owned()),
     }
 }
 
 fn beside() -> Result<PathBuf, Failure> {
     let exe = std::env::current_exe()?;
-    let folder = exe.parent().unwrap_or(Path::new("/"));
-    let places = [folder.join("../lib").join(NAME), folder.join(NAME)];
-    places
-        .into_iter()
-        .find(|place| place.exists())
+    installed::library(NAME)
         .ok_or_else(|| Failure::input(format!("{NAME} is not beside {}", exe.display()), HINT_BUILD))
 }
 
@@ -117,7 +119,8 @@ pub fn check_program(name: &OsStr, shim: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
-fn on_path(name: &OsStr) -> Option<PathBuf> {
+/// The file of a command, as a shell finds it.
+pub fn on_path(name: &OsStr) -> Option<PathBuf> {
     let executable = |path: &PathBuf| {
         fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
     };
