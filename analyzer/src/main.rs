@@ -6,6 +6,7 @@ mod check;
 mod decision;
 mod demo;
 mod diff;
+mod doctor;
 mod env;
 mod failure;
 mod fit;
@@ -93,6 +94,12 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Say whether a program can be traced here, and what would bias its sizing right now
+    ///
+    /// Looks at the program's file (it is not started), the preload, the environment, memory, limits, the driver and the
+    /// GPU. Changes nothing. The exit code is 0 if the program can be traced, and 1 if something prevents it.
+    #[command(after_long_help = "Examples:\n  kvtrace doctor -- trtllm-serve\n  kvtrace doctor --json > doctor.json")]
+    Doctor(doctor::Options),
     /// Print the path of the preload, for LD_PRELOAD=$(kvtrace shim-path)
     ShimPath {
         /// The preload, where it is not beside kvtrace (../lib/libkvtrace.so)
@@ -113,6 +120,9 @@ enum Command {
         /// The directory; made if it is not there
         dir: PathBuf,
     },
+    /// What `doctor` asks the driver, in a process of its own
+    #[command(hide = true)]
+    ProbeGpu,
 }
 
 fn main() -> ExitCode {
@@ -123,10 +133,14 @@ fn main() -> ExitCode {
                 Err(failure) => failure.report(),
             };
         }
+        Command::Doctor(options) => {
+            return doctor::command(&options).unwrap_or_else(|failure| failure.report());
+        }
         Command::ShimPath { shim } => env::shim_path(shim.as_deref()),
         Command::Env(options) => env::env(&options),
         Command::Completions { shell } => manual::completions(shell, Cli::command()),
         Command::Man { dir } => manual::pages(&dir, Cli::command()),
+        Command::ProbeGpu => doctor::gpu::probe(),
         Command::Demo(options) => demo::demo(&options),
         Command::Show { trace, format } => show_command(&trace, format),
         Command::Diff { a, b, format } if [&a, &b].into_iter().any(|side| diff::runs_below(side).is_some()) => {
