@@ -1,7 +1,7 @@
 //! Where the parts of an installation lie, as seen from this program.
 //!
-//! A tarball and a build keep libraries in `lib` beside `bin`. A wheel keeps them in `lib/kvtrace`: the `lib` of a Python
-//! environment belongs to all its packages.
+//! A tarball and a build keep libraries in `lib` beside `bin`. A wheel keeps them in `lib/kvtrace`: the `lib` of a
+//! Python environment belongs to all its packages.
 
 use std::path::{Path, PathBuf};
 

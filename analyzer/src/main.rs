@@ -96,8 +96,8 @@ enum Command {
     },
     /// Say whether a program can be traced here, and what would bias its sizing right now
     ///
-    /// Looks at the program's file (it is not started), the preload, the environment, memory, limits, the driver and the
-    /// GPU. Changes nothing. The exit code is 0 if the program can be traced, and 1 if something prevents it.
+    /// Looks at the program's file (it is not started), the preload, the environment, memory, limits, the driver and
+    /// the GPU. Changes nothing. The exit code is 0 if the program can be traced, and 1 if something prevents it.
     #[command(after_long_help = "Examples:\n  kvtrace doctor -- trtllm-serve\n  kvtrace doctor --json > doctor.json")]
     Doctor(doctor::Options),
     /// Print the path of the preload, for LD_PRELOAD=$(kvtrace shim-path)

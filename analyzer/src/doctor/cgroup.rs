@@ -23,8 +23,8 @@ const V1: Names = Names {
 };
 const V2: Names = Names { version: 2, max: "memory.max", high: "memory.high", current: "memory.current" };
 
-const WHY: &str = "Memory that a GPU takes is not charged to the group, but page cache, anonymous, shared and managed memory \
-                   are: a low limit changes how much of the weights stays cached, and may end the server.";
+const WHY: &str = "Memory that a GPU takes is not charged to the group, but page cache, anonymous, shared and managed \
+                   memory are: a low limit changes how much of the weights stays cached, and may end the server.";
 const ABOVE: &str = "Limits of groups above a control group namespace cannot be seen from inside it.";
 
 /// Limits from this process's group up to the topmost that can be seen.

@@ -12,8 +12,8 @@ const FIRST: [(&str, &str); 5] = [
     ("cgroup", "4026531835"),
 ];
 const ENGINES: [&str; 7] = ["docker", "kubepods", "containerd", "libpod", "lxc", "crio", "machine.slice"];
-const WHY: &str = "Memory figures of /proc are the whole machine's, processes of others cannot be seen, and limits above \
-                   may be hidden.";
+const WHY: &str = "Memory figures of /proc are the whole machine's, processes of others cannot be seen, and limits \
+                   above may be hidden.";
 
 /// What was found, without a verdict.
 pub fn finding(machine: &Machine, variable: impl Fn(&str) -> Option<String>) -> Finding {

@@ -68,7 +68,7 @@ fn nvidia(machine: &Machine) -> Finding {
     }
 }
 
-/// The version, from either of two files: `NVRM version: NVIDIA UNIX ... Kernel Module for x86_64  580.142  Release ...`.
+/// The version, from either of two files. One reads `NVRM version: NVIDIA UNIX ... Kernel Module ...  580.142 ...`.
 fn version(machine: &Machine) -> Option<String> {
     if let Ok(text) = machine.text("/sys/module/nvidia/version") {
         return Some(text.trim().to_owned());

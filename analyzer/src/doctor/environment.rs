@@ -90,8 +90,8 @@ fn preloads(check: &'static str, place: &str, list: &str, machine: &Machine) -> 
         true => Finding::note(
             check,
             found,
-            "Another preload may answer calls before or behind kvtrace's; `kvtrace run` puts its own first, so that both \
-             are seen, and a trace holds what the program was told.",
+            "Another preload may change what the program is told; `kvtrace run` puts its own in front of it, and a \
+             trace holds what the program was told in the end.",
             format!(
                 "to rule it out, trace once more without it: {}",
                 match place {
@@ -165,7 +165,7 @@ fn dividing(variables: &[(String, String)]) -> Option<Finding> {
         Finding::note(
             "environment.divided",
             set.join("; "),
-            "The memory that a program is told, or may take, is then not the device's: a limit shows in some answers only.",
+            "The memory that a program is told, or may take, is then not the device's, and not every answer shows it.",
             "compare it with gpu.memory, which asked under the same variables",
         )
     })

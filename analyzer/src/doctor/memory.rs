@@ -62,7 +62,7 @@ fn page_cache(info: &Meminfo, unified: Unified) -> Finding {
         _ => Finding::note(
             "memory.page_cache",
             found,
-            "Where CPU and GPU share one memory, the driver's free memory leaves it out, so a KV cache sized now is smaller.",
+            "Where CPU and GPU share one memory, the driver's free memory leaves it out, so the KV cache gets smaller.",
             "sync; echo 1 | sudo tee /proc/sys/vm/drop_caches (of the whole machine), or of one file: \
              dd if=FILE iflag=nocache count=0",
         ),
@@ -103,8 +103,8 @@ fn hugepages(info: &Meminfo) -> Finding {
             "memory.hugepages",
             format!("{pages} huge pages of {} ({}), {free} of them free", gib(size), gib(held)),
             format!(
-                "A runtime that follows NVIDIA's sample for unified memory takes the free huge pages, {}, for all that is \
-                 available.",
+                "A runtime that follows NVIDIA's sample for unified memory takes the free huge pages, {}, for all that \
+                 is available.",
                 gib(usable)
             ),
             "sudo sysctl vm.nr_hugepages=0, if nobody uses them",

@@ -1,7 +1,7 @@
 //! `kvtrace doctor`: whether a program can be traced here, and what would bias its sizing right now.
 //!
-//! Everything is read from files, from the kernel's answers to this process, and from the driver, which a child asks. The
-//! program itself is never started, and nothing is changed.
+//! Everything is read from files, from the kernel's answers to this process, and from the driver, which a child asks.
+//! The program itself is never started, and nothing is changed.
 
 mod cgroup;
 mod container;

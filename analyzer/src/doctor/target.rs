@@ -72,7 +72,7 @@ fn handed_on(script: &Path, interpreter: &Path) -> Finding {
         true => Finding::note(
             "target.script",
             found,
-            "Which programs a shell script starts cannot be told from here, and each of them may be one that is not traced.",
+            "Which programs a shell script starts cannot be told from its file: each may or may not load a preload.",
             "look at the program that it starts: kvtrace doctor -- PROGRAM",
         ),
         false => Finding::ok("target.script", found),

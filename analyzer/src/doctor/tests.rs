@@ -6,13 +6,32 @@ use std::os::unix::fs::symlink;
 use tempfile::TempDir;
 
 /// A DGX Spark as reports describe it: full page cache, huge pages, Kexec handover, raised watermarks.
-const MEMINFO: &str = "MemTotal:       127600588 kB\nMemFree:         9437184 kB\nMemAvailable:   88080384 kB\n\
-    Buffers:          524288 kB\nCached:         83886080 kB\nSwapCached:            0 kB\nAnonPages:       4194304 kB\n\
-    Shmem:           3145728 kB\nSlab:            2097152 kB\nPageTables:       262144 kB\nKernelStack:       32768 kB\n\
-    Percpu:            16384 kB\nDirty:           1048576 kB\nWriteback:             0 kB\nSwapTotal:      16777216 kB\n\
-    SwapFree:       12582912 kB\nCommitLimit:    80000000 kB\nCommitted_AS:   20000000 kB\nHugePages_Total:     512\n\
-    HugePages_Free:      500\nHugepagesize:       2048 kB\nHugetlb:         1048576 kB\nVmallocUsed:      131072 kB\n\
-    CmaTotal:          32768 kB\nCmaFree:         9752576 kB\n";
+const MEMINFO: &str = "\
+    MemTotal: 127600588 kB\n\
+    MemFree: 9437184 kB\n\
+    MemAvailable: 88080384 kB\n\
+    Buffers: 524288 kB\n\
+    Cached: 83886080 kB\n\
+    SwapCached: 0 kB\n\
+    AnonPages: 4194304 kB\n\
+    Shmem: 3145728 kB\n\
+    Slab: 2097152 kB\n\
+    PageTables: 262144 kB\n\
+    KernelStack: 32768 kB\n\
+    Percpu: 16384 kB\n\
+    Dirty: 1048576 kB\n\
+    Writeback: 0 kB\n\
+    SwapTotal: 16777216 kB\n\
+    SwapFree: 12582912 kB\n\
+    CommitLimit: 80000000 kB\n\
+    Committed_AS: 20000000 kB\n\
+    HugePages_Total: 512\n\
+    HugePages_Free: 500\n\
+    Hugepagesize: 2048 kB\n\
+    Hugetlb: 1048576 kB\n\
+    VmallocUsed: 131072 kB\n\
+    CmaTotal: 32768 kB\n\
+    CmaFree: 9752576 kB\n";
 
 struct Fixture {
     folder: TempDir,
