@@ -11,8 +11,8 @@
 //! compile the whole workspace need no special flags. Only the former is ever shipped.
 #![cfg_attr(panic = "abort", no_std)]
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-compile_error!("the preload supports x86-64 Linux; the stubs in arch.rs are what another processor needs");
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
+compile_error!("the preload is for 64-bit little-endian Linux; `arch` has what is particular to a processor");
 
 mod arch;
 mod buffers;

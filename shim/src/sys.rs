@@ -1,22 +1,17 @@
 //! System calls of our own. They bypass libc so that they never meet our hooks or another preload's, and leave `errno`
 //! alone.
 
-use core::arch::asm;
+use crate::arch;
 
 pub mod files;
 
-/// A system call; negative results are `-errno`.
+/// A system call of five arguments or fewer; negative results are `-errno`.
 ///
 /// # Safety
 /// The caller guarantees that the arguments are what the kernel expects of `number`.
 unsafe fn call(number: i64, a: usize, b: usize, c: usize, d: usize, e: usize) -> isize {
-    let result: isize;
-    // SAFETY: the kernel clobbers rcx and r11 only; the caller answers for the arguments.
-    unsafe {
-        asm!("syscall", inlateout("rax") number as isize => result, in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
-            in("r8") e, lateout("rcx") _, lateout("r11") _, options(nostack));
-    }
-    result
+    // SAFETY: the caller answers for the arguments.
+    unsafe { arch::call(number, [a, b, c, d, e]) }
 }
 
 const AT_FDCWD: usize = -100isize as usize;
@@ -144,13 +139,9 @@ pub fn identity(fd: i32) -> Result<(u64, u64), i32> {
 /// An anonymous private page of memory, or `None`.
 pub fn page(size: usize) -> Option<*mut u8> {
     let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    let result: isize;
-    // SAFETY: asks for a new mapping anywhere; mmap takes six arguments, the last is 0.
-    unsafe {
-        asm!("syscall", inlateout("rax") libc::SYS_mmap as isize => result, in("rdi") 0usize, in("rsi") size,
-            in("rdx") prot as usize, in("r10") flags as usize, in("r8") usize::MAX, in("r9") 0usize,
-            lateout("rcx") _, lateout("r11") _, options(nostack));
-    }
+    let arguments = [0, size, prot as usize, flags as usize, usize::MAX, 0];
+    // SAFETY: asks for a new mapping anywhere.
+    let result = unsafe { arch::call6(libc::SYS_mmap, arguments) };
     (!(-4095..=0).contains(&result)).then_some(result as *mut u8)
 }
 

@@ -1,7 +1,7 @@
 //! System calls about the program's own files: who they are, and what of them is in the page cache.
 
 use super::call;
-use core::arch::asm;
+use crate::arch;
 use core::ffi::{CStr, c_char};
 
 /// The working directory, as `*at` calls name it.
@@ -141,13 +141,9 @@ pub fn mincore(at: usize, size: usize, pages: &mut [u8]) -> Result<(), i32> {
 
 /// Maps a piece of a file to look at its pages with [`mincore`]; nothing of it can be touched.
 pub fn map(fd: i32, offset: u64, size: usize) -> Option<usize> {
-    let result: isize;
+    let arguments = [0, size, libc::PROT_NONE as usize, libc::MAP_SHARED as usize, fd as usize, offset as usize];
     // SAFETY: asks for a new mapping anywhere.
-    unsafe {
-        asm!("syscall", inlateout("rax") libc::SYS_mmap as isize => result, in("rdi") 0usize, in("rsi") size,
-            in("rdx") libc::PROT_NONE as usize, in("r10") libc::MAP_SHARED as usize, in("r8") fd as usize,
-            in("r9") offset as usize, lateout("rcx") _, lateout("r11") _, options(nostack));
-    }
+    let result = unsafe { arch::call6(libc::SYS_mmap, arguments) };
     (!(-4095..=0).contains(&result)).then_some(result as usize)
 }
 

@@ -1,61 +1,51 @@
-//! What no Rust function can express: thread-local state without a destructor, and stubs that hand a call on without
-//! touching it.
+//! x86-64. See [`super`] for what each item is.
 
-use crate::hooks::Hook;
-use core::arch::global_asm;
-use core::cell::Cell;
+use super::Thread;
+use core::arch::asm;
 
-/// Per-thread state. All zero at thread start; never dropped.
-#[repr(C)]
-pub struct Thread {
-    /// Return address of the hooked call that is being entered, stored by [`wrapper_stub`].
-    pub return_address: Cell<usize>,
-    /// Traced calls open on this thread.
-    pub depth: Cell<u32>,
-    /// Thread id, valid while `tid_of_pid` is the current process.
-    pub tid: Cell<u32>,
-    /// The process for which `tid` was read.
-    pub tid_of_pid: Cell<u32>,
-    /// Questions of our own that are under way on this thread: see `helper`.
-    pub asking: Cell<u32>,
-    /// The hook whose own function was last told of: see `effect::Call`.
-    pub told: Cell<Option<&'static Hook>>,
-}
-
-global_asm!(
-    ".section .tbss.kvtrace,\"awT\",@nobits",
-    ".hidden kvtrace_thread",
-    ".globl kvtrace_thread",
-    ".p2align 4",
-    ".type kvtrace_thread,@object",
-    ".size kvtrace_thread,32",
-    "kvtrace_thread:",
-    ".zero 32",
-    ".text",
-);
-
-/// This thread's state. Initial-exec: the loader reserves it at program start, so an access never allocates.
-pub fn thread() -> &'static Thread {
+/// Address of the calling thread's state.
+pub fn thread_block() -> *const Thread {
     let at: *const Thread;
-    // SAFETY: reads the thread pointer and the offset that the loader filled in; the block lives as long as the thread.
+    // SAFETY: reads the thread pointer and the offset that the loader filled in.
     unsafe {
-        core::arch::asm!(
+        asm!(
             "mov {0}, qword ptr [rip + kvtrace_thread@GOTTPOFF]",
             "add {0}, qword ptr fs:[0]",
             out(reg) at,
             options(pure, readonly, nostack)
         );
-        &*at
     }
+    at
 }
 
-/// Set in a noted return address where the call came through [`found_stub`]; no address of a program has it.
-pub const FOUND: usize = 1 << 63;
-
-/// Exported function that notes its return address and becomes its body: arguments, stack and all.
+/// A system call of five arguments or fewer; negative results are `-errno`.
 ///
-/// With a version node the stub is exported as `symbol@node`, so that the loader itself picks the wrapper of the
-/// library that a caller was linked with.
+/// # Safety
+/// The caller guarantees that the arguments are what the kernel expects of `number`.
+pub unsafe fn call(number: i64, [a, b, c, d, e]: [usize; 5]) -> isize {
+    let result: isize;
+    // SAFETY: the kernel clobbers rcx and r11 only; the caller answers for the arguments.
+    unsafe {
+        asm!("syscall", inlateout("rax") number as isize => result, in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
+            in("r8") e, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    result
+}
+
+/// As [`call`], of six arguments.
+///
+/// # Safety
+/// As of [`call`].
+pub unsafe fn call6(number: i64, [a, b, c, d, e, f]: [usize; 6]) -> isize {
+    let result: isize;
+    // SAFETY: as in `call`.
+    unsafe {
+        asm!("syscall", inlateout("rax") number as isize => result, in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
+            in("r8") e, in("r9") f, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    result
+}
+
 macro_rules! wrapper_stub {
     ($symbol:ident, $body:path, ($($prefix:literal $node:literal)?)) => {
         #[allow(non_snake_case, reason = "named like the function that it hooks")]
@@ -76,8 +66,6 @@ macro_rules! wrapper_stub {
 }
 pub(crate) use wrapper_stub;
 
-/// As [`wrapper_stub`], not exported: for callers that looked the library's own function up, where linked callers reach
-/// another preload's function first.
 macro_rules! found_stub {
     ($symbol:ident, $body:path) => {
         #[unsafe(naked)]
@@ -96,9 +84,6 @@ macro_rules! found_stub {
 }
 pub(crate) use found_stub;
 
-/// Exported function that first shows its first three arguments and its return address to `filter`. A non-zero answer
-/// is one more than what the caller gets; after 0 the real function in `slot` runs as if called directly, with the
-/// caller's own return address and all variadic arguments.
 macro_rules! filter_stub {
     ($symbol:ident, $filter:path, $slot:path) => {
         #[unsafe(no_mangle)]
