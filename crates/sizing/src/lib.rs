@@ -2,10 +2,20 @@
 //!
 //! Bytes are integers, GiB is 2^30 bytes, fractions are shares of one. A new runtime is a new module here.
 
+pub mod element;
+pub mod float;
 pub mod kv_bytes;
 pub mod line;
+pub mod refusal;
 pub mod tensorrt_llm;
+pub mod terms;
 pub mod units;
+
+pub use float::Fractions;
+pub use refusal::Refusal;
+pub use terms::{Bound, Terms};
 
 /// Bytes in a GiB.
 pub const GIB: u64 = 1 << 30;
+/// Bytes in a MiB.
+pub const MIB: u64 = 1 << 20;
