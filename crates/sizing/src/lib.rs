@@ -6,10 +6,14 @@ pub mod element;
 pub mod float;
 pub mod kv_bytes;
 pub mod line;
+pub mod llama_cpp;
+pub mod ollama;
 pub mod refusal;
+pub mod sglang;
 pub mod tensorrt_llm;
 pub mod terms;
 pub mod units;
+pub mod vllm;
 
 pub use float::Fractions;
 pub use refusal::Refusal;
