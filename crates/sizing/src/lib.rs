@@ -1,12 +1,11 @@
-//! How each runtime sizes its KV cache: pure arithmetic, without a trace, a file or a device.
-//!
-//! Bytes are integers, GiB is 2^30 bytes, fractions are shares of one. A new runtime is a new module here.
+#![doc = include_str!("../README.md")]
 
 pub mod element;
 pub mod float;
 pub mod kv_bytes;
 pub mod line;
 pub mod llama_cpp;
+pub mod model;
 pub mod ollama;
 pub mod refusal;
 pub mod sglang;
