@@ -45,6 +45,11 @@ pub fn is_memory_line(text: &str) -> bool {
         "TensorRT-LLM version",
         "Loaded engine size",
         "KV cache primary pool",
+        "KV cache secondary pool",
+        "[windowSize=",
+        "Using UVM based system memory",
+        "Allowed quota from max_tokens",
+        "prefetching ",
         // vLLM
         "Model loading took",
         "KV cache memory",
@@ -59,11 +64,14 @@ pub fn is_memory_line(text: &str) -> bool {
         "KV Cache is allocated",
         "Memory baseline taken",
         "max_total_num_tokens=",
+        "KV Cache VA upper bound",
+        "Post-capture KV sizing",
         // llama.cpp
         "KV buffer size",
         "using device CUDA",
         "Total VRAM",
         "llama_kv_cache: size",
+        "SWA KV cache, size",
     ];
     MARKS.iter().any(|mark| text.contains(mark))
 }
@@ -92,6 +100,13 @@ fn number<T: std::str::FromStr>(text: &str, mark: &str) -> Option<T> {
     let (_, rest) = text.split_once(mark)?;
     let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
     rest[..end].trim_end_matches('.').parse().ok()
+}
+
+/// The number that follows the last of `marks` that all follow each other.
+fn number_after<T: std::str::FromStr>(text: &str, marks: &[&str]) -> Option<T> {
+    let (last, earlier) = marks.split_last()?;
+    let rest = earlier.iter().try_fold(text, |rest, mark| Some(rest.split_once(mark)?.1))?;
+    number(rest, last)
 }
 
 /// As [`number`], with the commas that Python groups digits by.

@@ -1,6 +1,6 @@
 //! The lines of vLLM.
 
-use super::{Logged, count, number, set};
+use super::{Logged, count, number, number_after, set};
 
 /// What the log says. GiB with two decimals, but for the weights.
 #[derive(Debug, Default)]
@@ -15,6 +15,10 @@ pub struct Witness {
     /// gpu_memory_utilization, and what it comes to.
     pub requested: Option<Logged<(f64, f64)>>,
     pub peak_activation: Option<Logged<f64>>,
+    /// Tokens of a request, and how many such requests fit.
+    pub concurrency: Option<Logged<(u64, f64)>>,
+    /// Blocks of the rule, and the user's that replace them.
+    pub own_blocks: Option<Logged<(u64, u64)>>,
 }
 
 pub fn read(text: &str, evidence: &str, witness: &mut Witness) {
@@ -30,6 +34,10 @@ pub fn read(text: &str, evidence: &str, witness: &mut Witness) {
     if text.contains("GPU KV cache size: ") {
         set(&mut witness.tokens, count(text, "GPU KV cache size: "), evidence);
     }
+    let requests = number_after(text, &["Maximum concurrency for ", " tokens per request: "]);
+    set(&mut witness.concurrency, count(text, "Maximum concurrency for ").zip(requests), evidence);
+    let own = number(text, "Overriding num_gpu_blocks=").zip(number(text, "with num_gpu_blocks_override="));
+    set(&mut witness.own_blocks, own, evidence);
     if let Some((_, rest)) = text.split_once("Free memory on device")
         && text.contains("on startup")
     {
@@ -84,6 +92,18 @@ mod tests {
             of(&["Free memory on device cuda:0 (15.12/23.0 GiB) on startup is less than desired GPU memory \
                             utilization (0.7, 16.1 GiB). Decrease it."]);
         assert_eq!((value(&witness.startup), value(&witness.requested)), (Some((15.12, 23.0)), Some((0.7, 16.1))));
+    }
+
+    #[test]
+    fn requests_and_blocks() {
+        let one =
+            of(&["GPU KV cache size: 1,038,768 tokens, Maximum concurrency for 131,072 tokens per request: 7.93x"]);
+        assert_eq!((value(&one.tokens), value(&one.concurrency)), (Some(1_038_768), Some((131_072, 7.93))));
+        let two = of(&["Maximum concurrency for 8,192 tokens per request: 126.80x"]);
+        assert_eq!((value(&two.tokens), value(&two.concurrency)), (None, Some((8192, 126.8))));
+        let own = of(&["Overriding num_gpu_blocks=64923 with num_gpu_blocks_override=512"]);
+        assert_eq!(value(&own.own_blocks), Some((64_923, 512)));
+        assert_eq!(value(&of(&["Model loading took 14.27 GiB memory and 9.1 seconds"]).weights), Some(14.27));
     }
 
     #[test]
