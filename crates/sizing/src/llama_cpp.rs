@@ -159,7 +159,7 @@ pub struct Fit {
 pub struct Fitted {
     /// `n_ctx`, tokens.
     pub context: u64,
-    /// Projected use at most, less free memory, bytes: how much the margin was missed by before.
+    /// By how much the full context misses the margin, bytes; 0 where it does not.
     pub missing: u64,
     /// Whether layers have to move to the host: even the least context leaves too little.
     pub layers_move: bool,

@@ -11,6 +11,9 @@ use crate::vllm::Source;
 use crate::{GIB, Refusal};
 use std::ops::RangeInclusive;
 
+/// Tokens of one page unless set or required by the attention backend.
+pub const PAGE: u64 = 1;
+
 /// Releases between which the rule differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {

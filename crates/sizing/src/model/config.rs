@@ -17,7 +17,7 @@ const MOST: u64 = 1 << 40;
 const NESTED: [&str; 4] = ["text_config", "llm_config", "language_config", "language_model_config"];
 
 /// Keys that change what is cached in ways that no rule here covers, and what they mean.
-const UNKNOWN: [(&str, &str); 11] = [
+const UNKNOWN: [(&str, &str); 14] = [
     ("index_head_dim", "a sparse-attention index is cached beside the KV cache"),
     ("compress_ratios", "the cache is compressed"),
     ("num_kv_shared_layers", "layers share their cache"),
@@ -28,8 +28,14 @@ const UNKNOWN: [(&str, &str); 11] = [
     ("swa_num_key_value_heads", "KV heads differ between layers"),
     ("swa_head_dim", "head sizes differ between layers"),
     ("cross_attention_layers", "some layers attend to another model's output"),
+    ("use_cla", "layers share their cache"),
+    ("block_types", "a pattern of recurrent layers that is not known"),
+    ("layer_group_size", "groups of linear attention that are not known"),
     ("linear_attn_config", "linear attention of a family that is not known"),
 ];
+
+/// Families whose keys say less than their layers do.
+const FAMILIES: [(&str, &str); 1] = [("longcat_flash", "each layer has two attentions")];
 
 impl ModelConfig {
     /// Reads the text of a config.json. Any text gives an answer or a [`Refusal`].
@@ -106,6 +112,10 @@ impl<'c> Config<'c> {
         if self.is("is_encoder_decoder") {
             return Err(Refusal::Unknown("the model has an encoder and a decoder".into()));
         }
+        let family = |(name, _): &&(&str, &str)| self.text("model_type") == Some(name);
+        if let Some((name, why)) = FAMILIES.iter().find(family) {
+            return Err(Refusal::Unknown(format!("{name}: {why}")));
+        }
         for (key, why) in UNKNOWN {
             let empty = |value: &Value| {
                 value.as_u64() == Some(0) || value.as_array().is_some_and(Vec::is_empty) || *value == Value::Bool(false)
@@ -133,9 +143,12 @@ impl<'c> Config<'c> {
         if HEADS.iter().any(|key| self.value(key).is_some_and(Value::is_array)) {
             return Err(Refusal::Unknown("KV heads differ between layers".into()));
         }
+        // MPT and DBRX nest it.
+        let nested = self.value("attn_config").and_then(|part| part.get("kv_n_heads"));
+        let nested = nested.and_then(Value::as_u64).filter(|heads| *heads <= MOST);
         let query_heads = self.query_heads()?.filter(|heads| *heads > 0);
         let query_heads = query_heads.ok_or(Refusal::Missing("num_attention_heads"));
-        let kv_heads = match self.number(&HEADS)? {
+        let kv_heads = match self.number(&HEADS)?.or(nested) {
             _ if self.is("multi_query") && !self.is("new_decoder_architecture") => 1,
             Some(0) => return Err(Refusal::Zero("num_key_value_heads")),
             Some(heads) => heads,
@@ -193,6 +206,8 @@ mod tests {
         assert_eq!((model.kind.as_deref(), model.query_heads), (Some("qwen2"), Some(28)));
         assert_eq!(kv(r#"{"n_layer":12,"n_head":12,"n_embd":768}"#).0, 2 * 12 * 768 * 2);
         assert_eq!(kv(r#"{"n_layer":12,"n_head":12,"n_embd":768,"multi_query":true}"#).0, 2 * 12 * 64 * 2);
+        let nested = r#"{"n_layers":40,"n_heads":48,"d_model":6144,"attn_config":{"kv_n_heads":8}}"#;
+        assert_eq!(kv(nested).0, 2 * 40 * 8 * 128 * 2);
     }
 
     #[test]
@@ -240,6 +255,7 @@ mod tests {
         let more =
             |keys: &str| refused(&format!(r#"{{"num_hidden_layers":2,"num_attention_heads":2,"head_dim":4,{keys}}}"#));
         assert!(more(r#""index_head_dim":128"#).contains("index"));
+        assert!(more(r#""use_cla":true"#).contains("share") && more(r#""model_type":"longcat_flash""#).contains("two"));
         assert!(more(r#""is_encoder_decoder":true"#).contains("encoder"));
         assert!(more(r#""num_key_value_heads":[1,2]"#).contains("differ"));
         assert!(more(r#""v_head_dim":5"#).contains("v_head_dim"));

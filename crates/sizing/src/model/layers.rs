@@ -43,6 +43,14 @@ pub(super) fn of(config: &Config<'_>, count: u64) -> Result<Vec<Layer>, Refusal>
         let indices: BTreeSet<u64> = indices.iter().filter_map(Value::as_u64).collect();
         return every(count, |layer| if indices.contains(&layer) { Layer::Full } else { Layer::Recurrent });
     }
+    if let Some(Value::Array(types)) = config.value("attn_type_list") {
+        let kinds = types.iter().map(|kind| match kind.as_u64() {
+            Some(0) => Ok(Layer::Recurrent),
+            Some(1) => Ok(Layer::Full),
+            _ => Err(Refusal::Unknown(format!("attn_type_list: {kind}"))),
+        });
+        return same_length(kinds, count, "attn_type_list");
+    }
     if config.value("full_attention_interval").is_some() {
         let interval = config.needed("full_attention_interval", &["full_attention_interval"])?;
         return every(count, |layer| if (layer + 1) % interval == 0 { Layer::Full } else { Layer::Recurrent });
@@ -149,6 +157,7 @@ mod tests {
         let of = |keys| layers(4, keys).unwrap();
         assert_eq!(of(r#""full_attention_interval":4"#), [state, state, state, full]);
         assert_eq!(of(r#""attn_layer_period":2,"attn_layer_offset":1,"mamba_d_state":16"#), [state, full, state, full]);
+        assert_eq!(of(r#""attn_type_list":[0,0,0,1]"#), [state, state, state, full]);
         assert_eq!(of(r#""attn_layer_indices":[0,9]"#), [full, state, state, state]);
         assert_eq!(of(r#""hybrid_override_pattern":"M-*E""#), [state, Layer::Stateless, full, Layer::Stateless]);
         assert_eq!(of(r#""layers_block_type":["mamba","attention","mamba","mamba"]"#), [state, full, state, state]);

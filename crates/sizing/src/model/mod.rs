@@ -2,7 +2,8 @@
 //!
 //! Source: the configurations of Hugging Face models as TensorRT-LLM, vLLM and SGLang read them. Sliding-window layers
 //! hold every token where a runtime does not exploit the window (TensorRT-LLM 1.1.0rc3 for gpt-oss-120b); recurrent
-//! layers (Mamba, linear attention) cost nothing per token but a fixed state per request, which is not counted here.
+//! layers (Mamba, linear attention) cost nothing per token but a fixed state per request, which is not counted here,
+//! nor are layers that only speculative decoding uses.
 
 #[cfg(feature = "config")]
 mod config;
@@ -169,6 +170,14 @@ impl KvSize {
     }
 }
 
+/// Requests of `context` tokens that fit in a pool at once where each takes whole blocks and no two share one. 0 where
+/// the context or a block has no tokens.
+pub fn requests(pool_tokens: u64, context: u64, tokens_per_block: u64) -> u64 {
+    let blocks = pool_tokens.checked_div(tokens_per_block).unwrap_or(0);
+    let each = if tokens_per_block == 0 { 0 } else { context.div_ceil(tokens_per_block) };
+    blocks.checked_div(each).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,6 +204,15 @@ mod tests {
         assert_eq!(deepseek_v3().stages([60]), None);
         assert_eq!(deepseek_v3().stages([60, 2]), None);
         assert!(deepseek_v3().kv(&Place { layers: Some(60..62), ..place }).is_err());
+    }
+
+    #[test]
+    fn requests_take_whole_blocks() {
+        assert_eq!(
+            (requests(86_720, 8192, 32), requests(86_720, 33, 32), requests(86_720, 131_072, 32)),
+            (10, 1355, 0)
+        );
+        assert_eq!((requests(1, 1, 0), requests(1, 0, 1)), (0, 0));
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub use crate::terms::Bound;
 pub use budget::{Budget, budget_from_peak, solve_transient, transient_from_peak};
 pub use v1::{Blocks, Pool, final_pool};
 
+/// Tokens of one block; 64 with FlashMLA and in old engines.
+pub const TOKENS_PER_BLOCK: u64 = 32;
+
 /// The layers of each pipeline rank: as even as possible, the first ranks take what is over
 /// (`Mapping.pp_layers_torch`, that is `torch.tensor_split`; main at 00043967). Empty for no ranks.
 pub fn layers_by_rank(layers: u64, ranks: u64) -> impl Iterator<Item = u64> {

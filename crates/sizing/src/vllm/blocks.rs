@@ -7,6 +7,9 @@ use super::Release;
 use crate::Refusal;
 use crate::terms::product;
 
+/// Tokens of one block unless the attention backend asks otherwise.
+pub const BLOCK_SIZE: u64 = 16;
+
 /// A group of layers that share block tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {

@@ -81,7 +81,8 @@ pub struct Vllm {
     /// The estimate for CUDA graphs; 0 in 0.10, or where it does not count
     /// (`VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS=0`).
     pub graphs: u64,
-    /// `kv_cache_memory_bytes` of the user: replaces the rule.
+    /// `kv_cache_memory_bytes` of the user: replaces the rule. The runtime then takes no measure; what this crate tells
+    /// beside the pool is what the rule would have said.
     pub own_bytes: Option<u64>,
     /// `num_gpu_blocks_override` of the user: replaces the blocks.
     pub own_blocks: Option<u64>,
@@ -181,7 +182,7 @@ impl Vllm {
     }
 }
 
-/// The most of the total that start-up lets a process ask for, in whole bytes: `floor(free)`; as a utilization.
+/// The highest utilization with which start-up succeeds where `free` bytes of `total` are free; `None` if none does.
 pub fn most_utilization(release: Release, total: u64, free: u64) -> Option<f64> {
     let fits = |utilization: f64| {
         let requested = total as f64 * utilization;
