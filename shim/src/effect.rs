@@ -171,6 +171,9 @@ pub fn alloc(call: &Call, rc: i64, kind: &'static str, size: u64, ptr: u64) {
 
 /// As [`alloc`], on a device that the program names.
 pub fn alloc_on(call: &Call, rc: i64, kind: &'static str, dev: i32, size: u64, ptr: u64) {
+    if rc == 0 && dev >= 0 {
+        view::device_used();
+    }
     call.write("alloc", rc, |line| {
         line.text("kind", kind.as_bytes()).i64("dev", dev.into()).u64("size", size).hex("ptr", ptr);
     });

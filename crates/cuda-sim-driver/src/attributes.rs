@@ -63,7 +63,7 @@ fn attribute_of(profile: &Profile, attribute: i32) -> i32 {
         111 => 1024,                              // shared memory reserved per block
         115 | 120 | 122 | 127 | 129 => 1, // pools, clusters, 64-bit stream operations, tensor maps, function pointers
         130 => i32::from(profile.numa.is_some()), // the device's memory is a NUMA node
-        131 => profile.numa.unwrap_or(0), // which
+        131 => profile.numa.unwrap_or(-1), // which
         _ => 0,
     }
 }

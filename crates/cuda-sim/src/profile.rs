@@ -13,6 +13,8 @@ pub const ENV_DEVICES: &str = "KVTRACE_SIM_DEVICES";
 pub const ENV_TOTAL: &str = "KVTRACE_SIM_TOTAL";
 /// Replaces what a context takes in each process, in bytes.
 pub const ENV_CONTEXT: &str = "KVTRACE_SIM_CONTEXT";
+/// Replaces the number of the NUMA node that the devices' memory is.
+pub const ENV_NUMA_NODE: &str = "KVTRACE_SIM_NUMA_NODE";
 
 /// Devices of one machine, at most.
 pub const MOST_DEVICES: usize = 16;
@@ -226,6 +228,12 @@ fn chosen(lookup: impl Fn(&str) -> Option<String>) -> (Vec<Profile>, Vec<String>
             Err(_) => complaints.push(format!("{name}={text:?} is not a number of bytes; it changes nothing")),
         }
     }
+    if let Some(text) = lookup(ENV_NUMA_NODE) {
+        match text.parse() {
+            Ok(node) => devices.iter_mut().for_each(|device| device.numa = Some(node)),
+            Err(_) => complaints.push(format!("{ENV_NUMA_NODE}={text:?} is not a number; it changes nothing")),
+        }
+    }
     for (index, device) in devices.iter_mut().enumerate() {
         device.uuid[15] = device.uuid[15].wrapping_add(index as u8);
     }
@@ -260,10 +268,11 @@ mod tests {
 
     #[test]
     fn bad_values_fall_back_and_are_named() {
-        let bad = [(ENV_GPU, "h100"), (ENV_DEVICES, "0"), (ENV_TOTAL, "119.7"), (ENV_CONTEXT, "-1")];
+        let bad =
+            [(ENV_GPU, "h100"), (ENV_DEVICES, "0"), (ENV_TOTAL, "119.7"), (ENV_CONTEXT, "-1"), (ENV_NUMA_NODE, "x")];
         let (devices, complaints) = chosen_of(&bad);
         assert_eq!(devices, [default()]);
-        assert_eq!(complaints.len(), 4);
+        assert_eq!(complaints.len(), 5);
         for (name, _) in bad {
             assert!(complaints.iter().any(|complaint| complaint.contains(name)), "{complaints:?}");
         }

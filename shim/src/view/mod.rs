@@ -23,6 +23,8 @@ pub struct Views {
     pub budget: AtomicU64,
     /// One bit per view that was said to be missing: see `missing`.
     pub missing: AtomicU64,
+    /// Whether this process took memory of a device.
+    pub uses_device: AtomicU32,
     /// Whether the facts are written.
     pub facts: AtomicU32,
     /// Where the memory controller was found, plus 1: see `cgroup`.
@@ -43,6 +45,7 @@ impl Views {
         Views {
             budget: AtomicU64::new(0),
             missing: AtomicU64::new(0),
+            uses_device: AtomicU32::new(0),
             facts: AtomicU32::new(0),
             cgroup_kind: AtomicU32::new(0),
             loads: AtomicU64::new(0),
@@ -54,6 +57,7 @@ impl Views {
 
     /// As at the beginning.
     pub fn wipe(&self) {
+        self.uses_device.store(0, Ordering::Relaxed);
         self.facts.store(0, Ordering::Relaxed);
         self.cgroup_kind.store(0, Ordering::Relaxed);
         let words = [&self.budget, &self.missing, &self.loads, &self.nodes, &self.cards];
@@ -61,6 +65,11 @@ impl Views {
             word.store(0, Ordering::Relaxed);
         }
     }
+}
+
+/// This process took memory of a device.
+pub fn device_used() {
+    process::current().views.uses_device.store(1, Ordering::Relaxed);
 }
 
 /// What asked for a view. A memory file may be opened in a signal handler, and by a GPU's library inside a call of its

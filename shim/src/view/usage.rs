@@ -97,7 +97,7 @@ fn same_pids(process: &Process, known: &[Use]) -> Option<bool> {
         return Some(true);
     }
     let [cuda, _] = &process.held;
-    if cuda.devices.load(Ordering::Relaxed) == 0 {
+    if cuda.devices.load(Ordering::Relaxed) == 0 && process.views.uses_device.load(Ordering::Relaxed) == 0 {
         return None;
     }
     let count = COUNT.ask(|at| {
