@@ -48,19 +48,26 @@ fn words(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// From the auxiliary vector: asking `sysconf` would meet our own hook.
 pub fn page_size() -> u64 {
-    const AT_PAGESZ: u64 = 6;
     static SIZE: AtomicU64 = AtomicU64::new(0);
-    let known = SIZE.load(Ordering::Relaxed);
-    if known != 0 {
-        return known;
+    match SIZE.load(Ordering::Relaxed) {
+        0 => {
+            let size = asked_page_size();
+            SIZE.store(size, Ordering::Relaxed);
+            size
+        }
+        known => known,
     }
+}
+
+#[cold]
+#[inline(never)]
+fn asked_page_size() -> u64 {
+    const AT_PAGESZ: u64 = 6;
     let mut auxv = [0u8; 1024];
     let pairs = sys::read_file(b"/proc/self/auxv\0", &mut auxv).chunks_exact(16);
     let half = |pair: &[u8], at: usize| {
         pair.get(at..at.wrapping_add(8)).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_ne_bytes)
     };
     let found = pairs.map(|pair| (half(pair, 0), half(pair, 8))).find(|(key, _)| *key == AT_PAGESZ);
-    let size = found.map_or(4096, |(_, size)| size);
-    SIZE.store(size, Ordering::Relaxed);
-    size
+    found.map_or(4096, |(_, size)| size)
 }

@@ -102,6 +102,13 @@ pub fn prepare() {
     }
 }
 
+impl Process {
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.pid.load(Ordering::Relaxed)
+    }
+}
+
 /// This process's state.
 pub fn current() -> &'static Process {
     let page = PAGE.load(Ordering::Acquire);

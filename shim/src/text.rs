@@ -88,6 +88,11 @@ impl<const N: usize> Text<N> {
         self.push(digits.get(start..).unwrap_or_default())
     }
 
+    /// Makes it empty.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// The text, to be changed in place.
     pub fn get_mut(&mut self) -> &mut [u8] {
         self.bytes.get_mut(..self.len).unwrap_or_default()

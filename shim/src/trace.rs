@@ -104,6 +104,8 @@ fn ready(process: &'static Process, config: &config::Config) -> bool {
     }
 }
 
+// Apart from its caller, so that every event does not pay for the stack of the first.
+#[inline(never)]
 fn open(process: &'static Process, config: &config::Config) -> bool {
     let Some(mut claim) = Claim::new(process::pid()) else { return false };
     let buffers = claim.get();
@@ -205,6 +207,8 @@ fn put(process: &Process, line: &[u8]) {
     }
 }
 
+#[cold]
+#[inline(never)]
 fn reopen(process: &Process) -> i32 {
     let Some(config) = config::get() else { return -1 };
     let mut stat = [0u8; 1024];

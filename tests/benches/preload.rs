@@ -1,6 +1,6 @@
 //! What the preload costs: each figure measured with and without it, one after the other, on the same machine.
 //!
-//! `cargo bench -p kvtrace-tests --bench preload` after `scripts/build`.
+//! `cargo bench -p kvtrace-tests --bench preload` after `scripts/build`; `-- views` measures the rows with that word alone.
 
 use kvtrace_tests::{Bench, run};
 use serde_json::Value;
@@ -16,14 +16,21 @@ fn main() {
     let program = bench.compile("cost", "cost", &[&driver.display().to_string(), "-ldl", rpath]);
     println!("ns                          |  without |     with |    added");
     let rows = [
-        ("one logged event, median", None, "event", "median"),
-        ("one logged event, p99", None, "event", "p99"),
-        ("dlsym of a foreign name", None, "dlsym", "median"),
-        ("open+close of a foreign file", None, "open_close", "median"),
-        ("sysconf of a foreign name", None, "sysconf", "median"),
-        ("start of /bin/true", Some("start"), "start", "median"),
+        ("one logged event, median", "", "event", "median"),
+        ("one logged event, p99", "", "event", "p99"),
+        ("query with its views, median", "query with views", "query", "median"),
+        ("query with its views, p99", "query with views", "query", "p99"),
+        ("query without views, median", "query", "query", "median"),
+        ("dlsym of a foreign name", "", "dlsym", "median"),
+        ("open+close of a foreign file", "", "open_close", "median"),
+        ("sysconf of a foreign name", "", "sysconf", "median"),
+        ("start of /bin/true", "start", "start", "median"),
     ];
-    for (name, argument, key, figure) in rows {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    for (name, arguments, key, figure) in rows {
+        if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part)) {
+            continue;
+        }
         let pick = |value: Value| value[key][figure].as_f64().expect("a figure");
         // The best of several rounds: everything else on the machine only ever adds.
         let best = |traced: bool| {
@@ -32,7 +39,10 @@ fn main() {
                     let mut command = if traced { bench.traced(&program) } else { bench.plain(&program) };
                     // Not the simulated driver.
                     command.env("LD_LIBRARY_PATH", bench.path(""));
-                    pick(measure(command.args(argument)))
+                    if arguments == "query" {
+                        command.env("KVTRACE_VIEWS", "0");
+                    }
+                    pick(measure(command.args(arguments.split_whitespace())))
                 })
                 .fold(f64::INFINITY, f64::min)
         };

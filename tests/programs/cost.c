@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 extern int cuMemFree_v2(unsigned long long);
+extern int cuMemGetInfo_v2(unsigned long *, unsigned long *);
 extern char **environ;
 
 static double now(void) {
@@ -29,6 +30,8 @@ static void percentiles(const char *name, double *samples, int count) {
     printf("\"%s\":{\"median\":%.1f,\"p99\":%.1f},", name, samples[count / 2], samples[count / 100 * 99]);
 }
 
+/* With pauses, so that each of them has a view. */
+enum { VIEWS = 100, PAUSE = 10000 };
 enum { EVENTS = 200000, BATCHES = 400, BATCH = 2000, STARTS = 400 };
 static double samples[EVENTS];
 
@@ -44,6 +47,19 @@ int main(int argc, char **argv) {
             samples[i] = now() - begin;
         }
         percentiles("start", samples, STARTS);
+        printf("\"end\":0}\n");
+        return 0;
+    }
+    if (argc > 1 && !strcmp(argv[1], "query")) {
+        int count = argc > 2 ? VIEWS : EVENTS;
+        unsigned long free, total;
+        for (int i = 0; i < count; i++) {
+            double begin = now();
+            if (cuMemGetInfo_v2(&free, &total)) return 1;
+            samples[i] = now() - begin;
+            if (count == VIEWS) usleep(PAUSE);
+        }
+        percentiles("query", samples, count);
         printf("\"end\":0}\n");
         return 0;
     }

@@ -16,6 +16,7 @@ use core::sync::atomic::Ordering;
 const LONGEST: usize = 3072;
 
 /// Writes the facts, if this process has not yet.
+#[inline(never)]
 pub fn tell(process: &Process) {
     if process.views.facts.swap(1, Ordering::AcqRel) != 0 {
         return;

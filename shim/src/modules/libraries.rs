@@ -50,6 +50,7 @@ const OF_INTEREST: [&[u8]; 38] = [
 
 /// Writes the `module` events of all libraries of interest that were loaded since the last time. The loader's lock is held
 /// while its list is walked, never while something is written.
+#[inline(never)]
 pub fn announce_libraries(process: &Process) {
     let loads = elf::walk(&mut |module| Some(module.loads())).unwrap_or(0).wrapping_add(1);
     if process.views.loads.swap(loads, Ordering::AcqRel) == loads {

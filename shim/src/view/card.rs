@@ -23,6 +23,7 @@ const MOST_CARDS: u32 = 32;
 const LOOKED: u64 = 1 << 63;
 
 /// Writes a `card` for each AMD GPU. Nothing is said where there is none.
+#[inline(never)]
 pub fn tell(process: &Process, of: u64) {
     let known = &process.views.cards;
     let mut cards = known.load(Ordering::Relaxed);

@@ -89,6 +89,8 @@ const TABLES_V1: [Table; 2] = [
 ];
 /// v1 writes "no limit" as the largest page-aligned number; no machine has half of that.
 const NO_LIMIT: u64 = 1 << 62;
+/// Of the places where a group may be: none of them.
+const NOWHERE: u32 = 5;
 /// Stands for a figure that is not there.
 const ABSENT: u64 = u64::MAX;
 
@@ -115,7 +117,7 @@ impl Figures {
 
 /// A group's directory.
 pub struct Group {
-    /// 1 or 2.
+    /// 1 or 2; 0 if there is none.
     pub version: u32,
     /// Ends in NUL.
     path: Text<640>,
@@ -124,42 +126,50 @@ pub struct Group {
 }
 
 impl Group {
-    /// The group whose figures apply to the process. Its path in /proc/self/cgroup and the mount do not always fit
+    /// None: version 0.
+    pub const fn none() -> Group {
+        Group { version: 0, path: Text::new(), mount: 0 }
+    }
+
+    /// Becomes the group whose figures apply to the process. Its path in /proc/self/cgroup and the mount do not always fit
     /// together: a v1 container sees its own group at the mount's root.
-    pub fn own(process: &Process, scratch: &mut [u8]) -> Option<Group> {
+    pub fn find(&mut self, process: &Process, scratch: &mut [u8]) {
         let nowhere = |source, reason| missing::view(process, View::Cgroup, 0, b"cgroup", source, reason);
         let groups = match sys::load(sys::open(GROUPS, libc::O_RDONLY, 0), scratch) {
             Ok(groups) => groups,
-            Err(error) => {
-                nowhere(GROUPS, Reason::Error(error));
-                return None;
-            }
+            Err(error) => return nowhere(GROUPS, Reason::Error(error)),
         };
         let kind = &process.views.cgroup_kind;
         match kind.load(Ordering::Relaxed) {
             0 => {}
-            known @ 1..=4 => return Group::of(known, groups),
-            _ => return None,
+            known => return self.become_kind(known, groups),
         }
         for candidate in 1..=4 {
-            let Some(group) = Group::of(candidate, groups) else { continue };
-            let probe: &[u8] = if group.version == 2 { b"memory.current\0" } else { b"memory.usage_in_bytes\0" };
-            if group.has(probe) {
-                kind.store(candidate, Ordering::Relaxed);
-                return Some(group);
+            self.become_kind(candidate, groups);
+            let probe: &[u8] = if self.version == 2 { b"memory.current\0" } else { b"memory.usage_in_bytes\0" };
+            if self.version != 0 && self.has(probe) {
+                return kind.store(candidate, Ordering::Relaxed);
             }
         }
-        kind.store(5, Ordering::Relaxed);
+        kind.store(NOWHERE, Ordering::Relaxed);
+        self.version = 0;
+        self.path.clear();
         nowhere(MOUNT_V2, Reason::Words(b"no memory.current or memory.usage_in_bytes of this process's group"));
-        None
     }
 
-    fn of(kind: u32, groups: &[u8]) -> Option<Group> {
+    fn become_kind(&mut self, kind: u32, groups: &[u8]) {
+        self.version = 0;
+        self.path.clear();
+        if kind >= NOWHERE {
+            return;
+        }
         let (version, mount) = if kind <= 2 { (2, MOUNT_V2) } else { (1, MOUNT_V1) };
         let below = if kind % 2 == 1 { path_of(groups, version) } else { b"" };
-        let mut path = Text::new();
-        let fits = path.push(mount) && path.push(below.strip_suffix(b"/").unwrap_or(below)) && path.push(b"\0");
-        fits.then_some(Group { version, path, mount: mount.len() })
+        self.mount = mount.len();
+        let path = &mut self.path;
+        if path.push(mount) && path.push(below.strip_suffix(b"/").unwrap_or(below)) && path.push(b"\0") {
+            self.version = version;
+        }
     }
 
     /// Its directory.
@@ -204,16 +214,19 @@ impl Group {
         fd >= 0
     }
 
-    /// Its figures. With `process`, what is not to be had is said to be missing.
-    pub fn figures(&self, process: Option<&Process>, scratch: &mut [u8]) -> Figures {
-        let mut figures = Figures::none();
+    /// Reads its figures. With `process`, what is not to be had is said to be missing.
+    pub fn read(&self, figures: &mut Figures, process: Option<&Process>, scratch: &mut [u8]) {
+        *figures = Figures::none();
+        if self.version == 0 {
+            return;
+        }
         let directory = sys::open_path(self.path.get());
         if directory < 0 {
             if let Some(process) = process {
                 let reason = Reason::Error(directory.wrapping_neg());
                 missing::view(process, View::Cgroup, 0, b"cgroup", self.path.get(), reason);
             }
-            return figures;
+            return;
         }
         let (single, tables): (&[Single], &[Table]) =
             if self.version == 2 { (&SINGLE_V2, &TABLES_V2) } else { (&SINGLE_V1, &TABLES_V1) };
@@ -237,12 +250,11 @@ impl Group {
         }
         for (number, (file, names)) in tables.iter().enumerate() {
             match sys::load_once(sys::open_in(directory, file), scratch) {
-                Ok(table) => pick(&mut figures, table, names),
+                Ok(table) => pick(figures, table, names),
                 Err(error) => lost(number.saturating_add(single.len()), file, error),
             }
         }
         sys::close(directory);
-        figures
     }
 }
 

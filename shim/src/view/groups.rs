@@ -1,5 +1,6 @@
 //! The control groups above the process's own, whose limits bound it too.
 
+use super::cgroup::Figures;
 use super::machine::Machine;
 use crate::buffers::Claim;
 use crate::missing::{self, Reason, View};
@@ -11,13 +12,17 @@ use crate::trace::Event;
 const MOST_LEVELS: u32 = 32;
 
 /// Writes a `group` for each group from the parent of the process's own to the top of what is mounted.
+#[inline(never)]
 pub fn tell(process: &Process, of: u64, machine: &mut Machine) {
-    let Some(group) = &mut machine.group else { return };
+    let group = &mut machine.group;
+    if group.version == 0 {
+        return;
+    }
     let Some(mut claim) = Claim::new(process::pid()) else { return };
-    let mut level = 0u32;
+    let (mut level, mut figures) = (0u32, Figures::none());
     while level < MOST_LEVELS && group.ascend() {
         level = level.saturating_add(1);
-        let figures = group.figures(None, &mut claim.get().file);
+        group.read(&mut figures, None, &mut claim.get().file);
         if figures.named().next().is_none() {
             continue;
         }

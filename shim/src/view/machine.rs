@@ -4,7 +4,7 @@
 use super::cgroup::{Figures, Group};
 use crate::buffers::Claim;
 use crate::missing::{self, Reason, View};
-use crate::process::{self, Process};
+use crate::process::Process;
 use crate::trace::Event;
 use crate::{sys, text};
 
@@ -22,51 +22,53 @@ pub struct Machine {
     meminfo: usize,
     status: usize,
     /// The process's own group.
-    pub group: Option<Group>,
+    pub group: Group,
     figures: Figures,
 }
 
-/// Reads what belongs together as near to the query as can be.
-pub fn look(process: &Process) -> Option<Machine> {
-    let mut claim = Claim::new(process::pid())?;
-    let (first, second) = claim.get().file.split_at_mut_checked(ROOM)?;
-    let read = |view: View, what: &[u8], path: &[u8], room: &mut [u8]| match sys::load_once(
-        sys::open(path, libc::O_RDONLY, 0),
-        room,
-    ) {
-        Ok(text) => text.len(),
-        Err(error) => {
-            missing::view(process, view, 0, what, path, Reason::Error(error));
-            0
-        }
-    };
-    let meminfo = read(View::Meminfo, b"meminfo", MEMINFO, first);
-    let status = read(View::Own, b"self", STATUS, second);
-    let (_, scratch) = second.split_at_mut_checked(status)?;
-    let mut group = Group::own(process, scratch);
-    let figures = group.as_mut().map_or(Figures::none(), |group| group.figures(Some(process), scratch));
-    Some(Machine { claim, meminfo, status, group, figures })
-}
-
 impl Machine {
-    /// Writes the `view`.
-    pub fn tell(mut self, of: u64, begin: u64, cost: u64) {
+    /// With nothing seen yet.
+    pub fn new(process: &Process) -> Option<Machine> {
+        let claim = Claim::new(process.pid())?;
+        Some(Machine { claim, meminfo: 0, status: 0, group: Group::none(), figures: Figures::none() })
+    }
+
+    /// Reads what belongs together as near to the query as can be.
+    #[inline(never)]
+    pub fn look(&mut self, process: &Process) {
+        let read = |view: View, what: &[u8], path: &[u8], room: &mut [u8]| match sys::load_once(
+            sys::open(path, libc::O_RDONLY, 0),
+            room,
+        ) {
+            Ok(text) => text.len(),
+            Err(error) => {
+                missing::view(process, view, 0, what, path, Reason::Error(error));
+                0
+            }
+        };
+        let Some((first, second)) = self.claim.get().file.split_at_mut_checked(ROOM) else { return };
+        self.meminfo = read(View::Meminfo, b"meminfo", MEMINFO, first);
+        self.status = read(View::Own, b"self", STATUS, second);
+        let Some((_, scratch)) = second.split_at_mut_checked(self.status) else { return };
+        self.group.find(process, scratch);
+        self.group.read(&mut self.figures, Some(process), scratch);
+    }
+
+    /// Writes the `view` of which all began at `begin`.
+    #[inline(never)]
+    pub fn tell(&mut self, of: u64, begin: u64) {
         let Some(mut event) = Event::begin("view", begin) else { return };
         let Some((meminfo, status)) = self.claim.get().file.split_at_checked(ROOM) else { return };
         let meminfo = meminfo.get(..self.meminfo).unwrap_or_default();
         let status = status.get(..self.status).unwrap_or_default();
         event.write(|line| {
-            line.u64("of", of).u64("cost", cost).numbers("meminfo", in_bytes(meminfo));
-            match &self.group {
-                Some(group) => {
-                    line.u64("cgroup_version", group.version.into()).text("cgroup_path", group.path());
-                    line.numbers("cgroup", self.figures.named());
-                }
-                None => {
-                    line.u64("cgroup_version", 0).text("cgroup_path", b"");
-                }
+            line.u64("of", of).numbers("meminfo", in_bytes(meminfo));
+            line.u64("cgroup_version", self.group.version.into()).text("cgroup_path", self.group.path());
+            if self.group.version != 0 {
+                line.numbers("cgroup", self.figures.named());
             }
             line.numbers("self", own(status)).numbers("limits", limits());
+            line.u64("cost", sys::clock(libc::CLOCK_MONOTONIC).saturating_sub(begin));
         });
     }
 }

@@ -12,6 +12,7 @@ mod zones;
 pub use node::found as node_found;
 pub use usage::{began as nvml_began, found as nvml_found};
 
+use self::machine::Machine;
 use crate::process;
 use crate::{config, facts, modules, sys, weights};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -84,14 +85,16 @@ pub enum Asked {
     Gpu,
 }
 
-/// Writes the `view` that belongs to event `of`, and what goes with it, as far as the budget allows.
+/// Writes the `view` that belongs to event `of`, and what goes with it, as far as the budget allows. None of the parts is
+/// inlined: a small stack shall hold the deepest of them, not their sum.
 pub fn write(of: u64, asked: Asked) {
     if !config::get().is_some_and(|config| config.views) || !budget::allows() {
         return;
     }
     let begin = sys::clock(libc::CLOCK_MONOTONIC);
     let process = process::current();
-    let Some(mut machine) = machine::look(process) else { return };
+    let Some(mut machine) = Machine::new(process) else { return };
+    machine.look(process);
     zones::tell(process, of);
     groups::tell(process, of, &mut machine);
     node::tell(process, of);
@@ -103,8 +106,7 @@ pub fn write(of: u64, asked: Asked) {
         modules::announce_libraries(process);
     }
     facts::tell(process);
-    let cost = sys::clock(libc::CLOCK_MONOTONIC).saturating_sub(begin);
-    machine.tell(of, begin, cost);
-    budget::charge(cost);
+    machine.tell(of, begin);
+    budget::charge(sys::clock(libc::CLOCK_MONOTONIC).saturating_sub(begin));
     weights::view(of);
 }

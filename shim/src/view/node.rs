@@ -17,6 +17,7 @@ pub fn found(node: u32) {
 }
 
 /// Writes a `node` for each of them.
+#[inline(never)]
 pub fn tell(process: &Process, of: u64) {
     let nodes = process.views.nodes.load(Ordering::Relaxed);
     for node in (0..u64::BITS).filter(|node| nodes.wrapping_shr(*node) & 1 == 1) {

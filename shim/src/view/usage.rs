@@ -66,6 +66,7 @@ struct Use {
 }
 
 /// Writes a `usage` for each GPU.
+#[inline(never)]
 pub fn tell(process: &Process, of: u64) {
     let mut handles = process.views.handles.iter().map(|slot| slot.load(Ordering::Acquire)).filter(|at| *at != 0);
     let mut known = [Use::default(); MOST_GPUS];

@@ -39,6 +39,7 @@ struct Zone {
 }
 
 /// Writes a `zone` for each zone that has memory.
+#[inline(never)]
 pub fn tell(process: &Process, of: u64) {
     let Some(mut claim) = Claim::new(process::pid()) else { return };
     let Some((blocks, room)) = claim.get().file.split_at_mut_checked(ROOM) else { return };
