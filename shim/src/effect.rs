@@ -81,7 +81,8 @@ impl Call {
     /// Writes the view of the machine that belongs to the query `number`, if the program itself asked it.
     pub fn view(&self, number: u64) {
         if self.depth == 0 && number != 0 {
-            view::write(number, if self.hook.layer == Layer::Libc { Asked::Libc } else { Asked::Gpu });
+            let other = matches!(self.hook.layer, Layer::Libc | Layer::Hip);
+            view::write(number, if other { Asked::Other } else { Asked::Nvidia });
         }
     }
 

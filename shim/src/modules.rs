@@ -69,7 +69,8 @@ fn placed(module: Module) -> Place {
     let ((start, end), bias, mark) = (module.range(), module.bias(), module.unloads() as usize);
     // SAFETY: the name stays as long as the module; see `Place`.
     let name = unsafe { core::mem::transmute::<&[u8], &'static [u8]>(module.name()) };
-    Place { start, end, bias, name, mark }
+    // Where its first page begins, as the loader's index has it.
+    Place { start: start & !0xfff, end, bias, name, mark }
 }
 
 fn place(address: usize) -> Option<Place> {

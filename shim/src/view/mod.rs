@@ -79,10 +79,10 @@ pub fn device_used() {
 pub enum Asked {
     /// The opening of /proc/meminfo.
     File,
-    /// A question to libc.
-    Libc,
-    /// A question to a GPU's library, which has returned.
-    Gpu,
+    /// A question to libc or to HIP.
+    Other,
+    /// A question to a library of NVIDIA's, which has returned.
+    Nvidia,
 }
 
 /// Writes the `view` that belongs to event `of`, and what goes with it, as far as the budget allows. None of the parts is
@@ -99,7 +99,7 @@ pub fn write(of: u64, asked: Asked) {
     groups::tell(process, of, &mut machine);
     node::tell(process, of);
     card::tell(process, of);
-    if asked == Asked::Gpu {
+    if asked == Asked::Nvidia {
         usage::tell(process, of);
     }
     if asked != Asked::File {

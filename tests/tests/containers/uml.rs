@@ -7,9 +7,15 @@ use std::time::{Duration, Instant};
 const LIMIT: u64 = 268_435_456;
 
 /// The ways in which a program sees its version 2 control group, and where its files then are.
-const CASES: [(&str, &str, &str); 3] = [
+const CASES: [(&str, &str, &str); 4] = [
     // As a service of the machine: the whole tree is mounted.
     ("group", "", "/sys/fs/cgroup/serve"),
+    // In a group inside another one that has a limit too.
+    (
+        "nested",
+        "sh -c 'echo $$ > /sys/fs/cgroup/outer/inner/cgroup.procs && exec \"$@\"' sh",
+        "/sys/fs/cgroup/outer/inner",
+    ),
     // As Docker does by default: a namespace, in which the group is the root.
     (
         "namespace",
@@ -49,7 +55,23 @@ fn a_version_2_limit_is_shown_and_not_blamed() {
         for view in views {
             assert_eq!(view["cgroup"]["max"], LIMIT, "{name}");
             assert!(view["cgroup"]["anon"].as_u64().is_some_and(|bytes| bytes > 0), "{name}: {view}");
+            for key in ["low", "min", "peak", "events_max", "events_oom_kill"] {
+                assert!(view["cgroup"][key].is_u64() || key == "peak", "{name}: {key} of {view}");
+            }
+            let above = trace.events("group").into_iter().filter(|group| group["of"] == view["of"]);
+            let above: Vec<_> =
+                above.map(|group| (&group["level"], &group["path"], &group["figures"]["max"])).collect();
+            let (root, outer) = ("/sys/fs/cgroup".into(), "/sys/fs/cgroup/outer".into());
+            let (none, limit) = (serde_json::Value::Null, (2 * LIMIT).into());
+            match name {
+                "group" => assert_eq!(above, [(&1.into(), &root, &none)]),
+                "nested" => assert_eq!(above, [(&1.into(), &outer, &limit), (&2.into(), &root, &none)]),
+                _ => assert!(above.is_empty(), "{name}: {above:?}"),
+            }
         }
+        // Of what is above a namespace or a mount, the process is told nothing; and it is said so.
+        let missing = trace.events("missing").into_iter().find(|missing| missing["what"] == "groups");
+        assert_eq!(missing.is_some(), ["namespace", "bound"].contains(&name), "{name}: {missing:?}");
     }
 }
 
@@ -67,10 +89,15 @@ mount -t cgroup2 none /sys/fs/cgroup
 echo +memory > /sys/fs/cgroup/cgroup.subtree_control
 mkdir /sys/fs/cgroup/serve
 echo {LIMIT} > /sys/fs/cgroup/serve/memory.max
+mkdir -p /sys/fs/cgroup/outer/inner
+echo +memory > /sys/fs/cgroup/outer/cgroup.subtree_control
+echo {outer} > /sys/fs/cgroup/outer/memory.max
+echo {LIMIT} > /sys/fs/cgroup/outer/inner/memory.max
 echo $$ > /sys/fs/cgroup/serve/cgroup.procs
 ",
         lab.bench.path("uml").display(),
         lab.bench.path("weights").display(),
+        outer = 2 * LIMIT,
     );
     for (name, within, _) in CASES {
         let preload = format!("LD_PRELOAD=/kit/libkvtrace.so KVTRACE_OUT=/out/{name}");
