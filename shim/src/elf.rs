@@ -20,14 +20,13 @@ pub struct Module<'a> {
     name: &'a [u8],
     bias: usize,
     headers: &'a [Elf64_Phdr],
-    loads: u64,
     unloads: u64,
 }
 
 impl<'a> Module<'a> {
     /// One that is known by other ways.
     pub fn new(name: &'a [u8], bias: usize, headers: &'a [Elf64_Phdr]) -> Self {
-        Module { name, bias, headers, loads: 0, unloads: 0 }
+        Module { name, bias, headers, unloads: 0 }
     }
 
     fn of(info: &'a dl_phdr_info) -> Self {
@@ -41,7 +40,7 @@ impl<'a> Module<'a> {
             // SAFETY: the loader gives the address and number of the module's headers.
             false => unsafe { core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) },
         };
-        Module { name, bias: info.dlpi_addr as usize, headers, loads: info.dlpi_adds, unloads: info.dlpi_subs }
+        Module { name, bias: info.dlpi_addr as usize, headers, unloads: info.dlpi_subs }
     }
 
     /// File name; empty for the executable.
@@ -52,11 +51,6 @@ impl<'a> Module<'a> {
     /// Difference between addresses in the file and in memory.
     pub fn bias(&self) -> usize {
         self.bias
-    }
-
-    /// How many modules were loaded so far.
-    pub fn loads(&self) -> u64 {
-        self.loads
     }
 
     /// How many modules were unloaded so far.
@@ -129,20 +123,29 @@ impl<'a> Module<'a> {
             let at = self.bias.wrapping_add(header.p_vaddr as usize) as *const u8;
             // SAFETY: a note segment is mapped for its whole size.
             let notes = unsafe { core::slice::from_raw_parts(at, header.p_memsz as usize) };
-            // Name size 4, description size, type 3 (build id), "GNU\0".
-            for (place, note) in notes.windows(16).enumerate().step_by(4) {
-                let [4, 0, 0, 0, size, 0, 0, 0, 3, 0, 0, 0, b'G', b'N', b'U', 0] = note else { continue };
-                let from = place.wrapping_add(16);
-                let id = notes.get(from..from.wrapping_add(usize::from(*size))).unwrap_or_default();
-                let mut len = 0usize;
-                for (pair, byte) in out.chunks_exact_mut(2).zip(id) {
-                    for (slot, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
-                        *slot = hex_digit(nibble);
-                    }
-                    len = len.wrapping_add(2);
-                }
+            let len = Module::build_id_in(notes, out);
+            if len != 0 {
                 return len;
             }
+        }
+        0
+    }
+
+    /// As [`Self::build_id`], of a note segment.
+    pub fn build_id_in(notes: &[u8], out: &mut [u8; 40]) -> usize {
+        // Name size 4, description size, type 3 (build id), "GNU\0".
+        for (place, note) in notes.windows(16).enumerate().step_by(4) {
+            let [4, 0, 0, 0, size, 0, 0, 0, 3, 0, 0, 0, b'G', b'N', b'U', 0] = note else { continue };
+            let from = place.wrapping_add(16);
+            let id = notes.get(from..from.wrapping_add(usize::from(*size))).unwrap_or_default();
+            let mut len = 0usize;
+            for (pair, byte) in out.chunks_exact_mut(2).zip(id) {
+                for (slot, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+                    *slot = hex_digit(nibble);
+                }
+                len = len.wrapping_add(2);
+            }
+            return len;
         }
         0
     }

@@ -60,6 +60,8 @@ pub enum View {
     Usage,
     /// NVML's memory figures.
     UsageMemory,
+    /// The list of loaded libraries.
+    Libraries,
     /// The first of the figures of an AMD GPU; the others follow.
     Card = 16,
     /// The first of the files of a control group; the others follow.

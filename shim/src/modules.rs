@@ -65,28 +65,25 @@ pub fn prepare() {
     FIND_OBJECT.store(found.unwrap_or(0), Ordering::Release);
 }
 
-fn placed(module: Module) -> Place {
-    let ((start, end), bias, mark) = (module.range(), module.bias(), module.unloads() as usize);
-    // SAFETY: the name stays as long as the module; see `Place`.
-    let name = unsafe { core::mem::transmute::<&[u8], &'static [u8]>(module.name()) };
-    // Where its first page begins, as the loader's index has it.
-    Place { start: start & !0xfff, end, bias, name, mark }
+/// Asks the loader's index, which is at `find`.
+fn find_object(find: usize, address: usize) -> Option<Object> {
+    let mut object = Object { flags: 0, start: 0, end: 0, map: core::ptr::null(), eh_frame: 0, reserved: [0; 7] };
+    // SAFETY: int _dl_find_object(void *, struct dl_find_object *) of the loader.
+    let find: extern "C" fn(*const c_void, *mut Object) -> c_int = unsafe { core::mem::transmute(find) };
+    (find(address as *const c_void, &mut object) == 0 && !object.map.is_null()).then_some(object)
 }
 
 fn place(address: usize) -> Option<Place> {
     let find = FIND_OBJECT.load(Ordering::Acquire);
     if find == 0 {
         return elf::walk(&mut |module| {
-            let place = placed(module);
-            (place.start..place.end).contains(&address).then_some(place)
+            let ((start, end), bias, mark) = (module.range(), module.bias(), module.unloads() as usize);
+            // SAFETY: the name stays as long as the module; see `Place`.
+            let name = unsafe { core::mem::transmute::<&[u8], &'static [u8]>(module.name()) };
+            (start..end).contains(&address).then_some(Place { start, end, bias, name, mark })
         });
     }
-    let mut object = Object { flags: 0, start: 0, end: 0, map: core::ptr::null(), eh_frame: 0, reserved: [0; 7] };
-    // SAFETY: int _dl_find_object(void *, struct dl_find_object *) of the loader.
-    let find: extern "C" fn(*const c_void, *mut Object) -> c_int = unsafe { core::mem::transmute(find) };
-    if find(address as *const c_void, &mut object) != 0 || object.map.is_null() {
-        return None;
-    }
+    let object = find_object(find, address)?;
     // SAFETY: the loader's description of a module that is loaded.
     let map = unsafe { &*object.map };
     let name: &[u8] = match map.name.is_null() {
@@ -287,27 +284,25 @@ fn image<T>(start: usize, bias: usize, visit: impl FnOnce(Module) -> T) -> Optio
 
 /// Writes the `module` event of a caller that this process's trace has not named yet.
 pub fn announce(process: &Process, caller: Caller) {
-    let Some(entry) = caller.index.filter(|index| is_new(process, *index)).and_then(|index| TABLE.get(index)) else {
-        return;
-    };
-    let (mut id, start) = ([0u8; 40], entry.start.load(Ordering::Relaxed));
-    let len = image(start, entry.bias.load(Ordering::Relaxed), |module| module.build_id(&mut id)).unwrap_or(0);
-    tell(entry, id.get(..len).unwrap_or_default());
-}
-
-/// Whether this process's trace has not named the module yet. It has from now on.
-fn is_new(process: &Process, index: usize) -> bool {
+    let Some(index) = caller.index else { return };
+    let Some(bits) = process.modules.get(index / 64) else { return };
     let bit = 1u64 << (index % 64);
-    process.modules.get(index / 64).is_some_and(|bits| bits.fetch_or(bit, Ordering::AcqRel) & bit == 0)
-}
-
-fn tell(entry: &Entry, build_id: &[u8]) {
-    let Some(mut event) = Event::begin("module", crate::sys::clock(libc::CLOCK_MONOTONIC)) else { return };
+    if bits.fetch_or(bit, Ordering::AcqRel) & bit != 0 {
+        return;
+    }
+    let Some(entry) = TABLE.get(index) else { return };
     let (start, end) = (entry.start.load(Ordering::Relaxed), entry.end.load(Ordering::Relaxed));
+    if libraries::is_new(process, start, caller.path) == Some(false) {
+        return;
+    }
+    let mut id = [0u8; 40];
+    let len = image(start, entry.bias.load(Ordering::Relaxed), |module| module.build_id(&mut id)).unwrap_or(0);
+    let Some(mut event) = Event::begin("module", crate::sys::clock(libc::CLOCK_MONOTONIC)) else { return };
     event.write_with(|line, scratch| {
-        line.hex("base", start as u64).hex("end", end as u64).text("path", entry.path()).text("build_id", build_id);
-        let file = resolved(entry.path(), scratch);
-        if !file.is_empty() && file != entry.path() {
+        let build_id = id.get(..len).unwrap_or_default();
+        line.hex("base", start as u64).hex("end", end as u64).text("path", caller.path).text("build_id", build_id);
+        let file = resolved(caller.path, scratch);
+        if !file.is_empty() && file != caller.path {
             line.text("file", file);
         }
     });

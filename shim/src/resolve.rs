@@ -88,6 +88,14 @@ pub enum Answer {
     Address(usize),
 }
 
+/// How many functions the program has looked up. Threads that do so at once may count as one.
+static LOOKUPS: AtomicU64 = AtomicU64::new(0);
+
+/// Differs from an earlier answer if the program has looked up a function since.
+pub fn lookups() -> u64 {
+    LOOKUPS.load(Ordering::Relaxed)
+}
+
 /// Answers a `dlsym`.
 pub fn by_name(
     handle: usize,
@@ -95,6 +103,7 @@ pub fn by_name(
     return_address: usize,
     real: impl Fn(usize, *const c_char) -> usize,
 ) -> Answer {
+    LOOKUPS.store(lookups().wrapping_add(1), Ordering::Relaxed);
     if name.is_null() {
         return Answer::HandOn;
     }

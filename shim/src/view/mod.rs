@@ -17,6 +17,9 @@ use crate::process;
 use crate::{config, facts, modules, sys, weights};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+/// Modules of one process that are remembered as named; any further one may be named twice.
+const MOST_LIBRARIES: usize = 192;
+
 /// What views remember. All zero at the beginning of a process.
 #[repr(C)]
 pub struct Views {
@@ -30,8 +33,10 @@ pub struct Views {
     pub facts: AtomicU32,
     /// Where the memory controller was found, plus 1: see `cgroup`.
     pub cgroup_kind: AtomicU32,
-    /// How many modules the loader had loaded when those of interest were last written.
-    pub loads: AtomicU64,
+    /// How many functions were looked up when libraries were last looked for, plus 1.
+    pub lookups: AtomicU64,
+    /// Where the modules begin that were named.
+    pub libraries: [AtomicU64; MOST_LIBRARIES],
     /// One bit per NUMA node that is a GPU's memory.
     pub nodes: AtomicU64,
     /// One bit per AMD GPU, and the highest once it was looked for them.
@@ -49,7 +54,8 @@ impl Views {
             uses_device: AtomicU32::new(0),
             facts: AtomicU32::new(0),
             cgroup_kind: AtomicU32::new(0),
-            loads: AtomicU64::new(0),
+            lookups: AtomicU64::new(0),
+            libraries: [const { AtomicU64::new(0) }; MOST_LIBRARIES],
             nodes: AtomicU64::new(0),
             cards: AtomicU64::new(0),
             handles: [const { AtomicU64::new(0) }; usage::MOST_GPUS],
@@ -61,8 +67,8 @@ impl Views {
         self.uses_device.store(0, Ordering::Relaxed);
         self.facts.store(0, Ordering::Relaxed);
         self.cgroup_kind.store(0, Ordering::Relaxed);
-        let words = [&self.budget, &self.missing, &self.loads, &self.nodes, &self.cards];
-        for word in words.into_iter().chain(&self.handles) {
+        let words = [&self.budget, &self.missing, &self.lookups, &self.nodes, &self.cards];
+        for word in words.into_iter().chain(&self.handles).chain(&self.libraries) {
             word.store(0, Ordering::Relaxed);
         }
     }

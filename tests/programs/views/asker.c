@@ -28,7 +28,8 @@ static int gpu(void) {
     current = dlsym(cuda, "cuCtxSetCurrent");
     info = dlsym(cuda, "cuMemGetInfo_v2");
     if (init(0) || retain(&context, 0) || current(context) || info(&free, &total)) return 1;
-    if (!dlopen("libcudart.so.13", RTLD_NOW)) return 1;
+    void *runtime = dlopen("libcudart.so.13", RTLD_NOW);
+    if (!runtime || !dlsym(runtime, "cudaGetDevice")) return 1;
     return info(&free, &total);
 }
 
