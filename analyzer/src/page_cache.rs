@@ -43,7 +43,7 @@ pub struct CachedFile {
     /// At this query, or last before it.
     pub now: Option<CachedAt>,
     /// Pids of the processes that opened it.
-    pub read_by: Vec<u32>,
+    pub opened_by: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -152,8 +152,8 @@ fn row(trace: &Trace, file: &WeightFile, query: &Query) -> CachedFile {
     let before = file.readings.iter().rev().find(|reading| {
         matches!(reading.beside, Beside::Query(_)) && !is_of(reading, query) && reading.at < query.begin
     });
-    let mut read_by: Vec<u32> = file.openings.iter().map(|opening| pid(trace, opening.process)).collect();
-    read_by.dedup();
+    let mut opened_by: Vec<u32> = file.openings.iter().map(|opening| pid(trace, opening.process)).collect();
+    opened_by.dedup();
     CachedFile {
         path: file.path.clone(),
         format: file.format.clone(),
@@ -161,7 +161,7 @@ fn row(trace: &Trace, file: &WeightFile, query: &Query) -> CachedFile {
         at_open: file.readings.iter().find(|reading| reading.beside == Beside::Opening).map(at),
         before: before.map(at),
         now: now.map(at),
-        read_by,
+        opened_by,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::show::Show;
 
 const SHOWN_FILES: usize = 24;
 
-/// `46.10 GiB of the 49.00 GiB page cache at 7:12 are these 15 safetensors files, read by process 7.`
+/// `46.10 GiB of the 49.00 GiB page cache at 7:12 are these 15 safetensors files, opened by process 7.`
 pub fn sentences(show: &Show) -> Vec<String> {
     let Some(cache) = show.page_caches.first() else { return Vec::new() };
     let whole = gib(cache.total_bytes.into());
@@ -17,19 +17,28 @@ pub fn sentences(show: &Show) -> Vec<String> {
         let mut formats: Vec<_> = files.iter().map(|file| file.format.as_str()).collect();
         formats.sort_unstable();
         formats.dedup();
-        let mut readers: Vec<u32> = files.iter().flat_map(|file| file.read_by.iter().copied()).collect();
+        let mut readers: Vec<u32> = files.iter().flat_map(|file| file.opened_by.iter().copied()).collect();
         readers.sort_unstable();
         readers.dedup();
         let readers: Vec<_> = readers.iter().map(u32::to_string).collect();
         let (are, file) = if files.len() == 1 { ("is this", "file") } else { ("are these", "files") };
         let number = if files.len() == 1 { String::new() } else { format!("{} ", files.len()) };
         let mut text = format!(
-            "{} of the {whole} page cache at {} {are} {number}{} {file}, read by process {}",
+            "{} of the {whole} page cache at {} {are} {number}{} {file}, opened by process {}",
             gib(cache.weights_bytes.into()),
             cache.of,
             formats.join(" and "),
             readers.join(", "),
         );
+        // What was there before the opening was brought in by somebody else.
+        let early = files.iter().map(|file| Some(file.at_open.as_ref()?.cached_bytes.min(bytes(file.now.as_ref()))));
+        if let Some(early) = early.sum::<Option<u64>>() {
+            text.push_str(&match early {
+                0 => ", none of it before".to_owned(),
+                early => format!(", {} of it before", gib(early.into())),
+            });
+            text.push_str(if files.len() == 1 { " it was opened" } else { " they were opened" });
+        }
         if let Some(group) = &cache.libraries {
             text.push_str(&format!(
                 "; {} are {} other files that it has mapped",
@@ -55,7 +64,7 @@ fn section(cache: &PageCache) -> Section {
     let figure = |at: Option<&CachedAt>| at.map_or(Cell::Empty, |at| Cell::Bytes(at.cached_bytes.into()));
     let mut rows = Vec::new();
     for file in cache.files.iter().take(SHOWN_FILES) {
-        let readers: Vec<_> = file.read_by.iter().map(u32::to_string).collect();
+        let readers: Vec<_> = file.opened_by.iter().map(u32::to_string).collect();
         let evidence = [&file.at_open, &file.before, &file.now].into_iter().flatten();
         let mut evidence: Vec<_> = evidence.map(|at| at.evidence.clone()).collect();
         evidence.dedup();
@@ -89,7 +98,7 @@ fn section(cache: &PageCache) -> Section {
     part("page cache".into(), Cell::Empty, cache.total_bytes, &cache.evidence);
     Section {
         title: format!("Page cache at {}: whose pages it held", cache.of),
-        columns: vec!["file", "size", "at open", "query before", "at query", "read by", "evidence"],
+        columns: vec!["file", "size", "at open", "query before", "at query", "opened by", "evidence"],
         rows,
     }
 }

@@ -112,6 +112,39 @@ enum Field {
     Offsets,
 }
 
+/// What is still to come of a letter in UTF-8.
+#[derive(Clone, Copy)]
+struct Letter {
+    left: u8,
+    /// Bounds of the next byte.
+    low: u8,
+    high: u8,
+}
+
+impl Letter {
+    /// Takes the next byte of a text.
+    fn step(&mut self, byte: u8) -> Option<()> {
+        if self.left != 0 {
+            (self.low..=self.high).contains(&byte).then_some(())?;
+            *self = Letter { left: self.left.wrapping_sub(1), low: 0x80, high: 0xbf };
+            return Some(());
+        }
+        let (left, low, high) = match byte {
+            0..0x80 => (0, 0x80, 0xbf),
+            0xc2..=0xdf => (1, 0x80, 0xbf),
+            0xe0 => (2, 0xa0, 0xbf),
+            0xed => (2, 0x80, 0x9f),
+            0xe1..=0xef => (2, 0x80, 0xbf),
+            0xf0 => (3, 0x90, 0xbf),
+            0xf1..=0xf3 => (3, 0x80, 0xbf),
+            0xf4 => (3, 0x80, 0x8f),
+            _ => return None,
+        };
+        *self = Letter { left, low, high };
+        Some(())
+    }
+}
+
 /// Reads a header byte by byte.
 pub struct Scanner {
     state: State,
@@ -122,6 +155,9 @@ pub struct Scanner {
     is_key: bool,
     text: Name,
     escaped: u32,
+    /// Whether the first half of a pair of escapes waits for its second.
+    half: bool,
+    letter: Letter,
     /// Whether this is inside of `__metadata__`.
     metadata: bool,
     seen_metadata: bool,
@@ -149,6 +185,8 @@ impl Scanner {
             is_key: false,
             text: Name::EMPTY,
             escaped: 0,
+            half: false,
+            letter: Letter { left: 0, low: 0x80, high: 0xbf },
             metadata: false,
             seen_metadata: false,
             field: Field::Other,
@@ -317,6 +355,8 @@ impl Scanner {
     }
 
     fn letter(&mut self, byte: u8) -> Option<()> {
+        self.letter.step(byte)?;
+        (!self.half || byte == b'\\').then_some(())?;
         match byte {
             b'"' => return self.text_ends(),
             b'\\' => self.state = State::Escape,
@@ -328,6 +368,7 @@ impl Scanner {
 
     fn escape(&mut self, byte: u8) -> Option<()> {
         self.state = State::Text;
+        (!self.half || byte == b'u').then_some(())?;
         match byte {
             b'"' | b'\\' | b'/' => self.text.push(byte),
             b'b' | b'f' | b'n' | b'r' | b't' => self.text.push(b'\n'),
@@ -342,6 +383,9 @@ impl Scanner {
         self.escaped = self.escaped << 4 | digit;
         self.state = State::Unicode(left.wrapping_sub(1));
         if left <= 1 {
+            let half = matches!(self.escaped, 0xd800..=0xdbff);
+            (self.half == matches!(self.escaped, 0xdc00..=0xdfff)).then_some(())?;
+            self.half = half;
             // No name that is looked for has a letter beyond ASCII.
             self.text.push(if self.escaped < 0x80 { self.escaped as u8 } else { 0xff });
             self.state = State::Text;

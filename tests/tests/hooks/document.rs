@@ -26,7 +26,8 @@ memory, in the words of the tables below, and the event of docs/trace-format.md 
 | may take for a graph | memory that the driver takes when the graph runs, and keeps | `call`, then `pool` |
 | noted | about memory, but takes and gives back none that could be counted | `call` |
 | looks up | a function: what is found is answered with its wrapper | none |
-| opens | a file; /proc/meminfo and `memory.*` below /sys/fs/cgroup are noted | `file` |
+| opens | a file; /proc/meminfo, `memory.*` below /sys/fs/cgroup and files of weights are noted | `file`, `weights` |
+| uses | a file of weights: maps it, or gives advice about it | `use` |
 | forks, becomes | another process, another program | `fork`, `exec` |
 
 Bytes are counted on the layer of CUDA's driver, and of HIP, which has none below it. A call of CUDA's runtime says who
