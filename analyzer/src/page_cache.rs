@@ -22,6 +22,8 @@ pub struct PageCache {
     /// Of the files below.
     pub weights_bytes: u64,
     pub weights_size_bytes: u64,
+    /// The line that has their sum.
+    pub weights_evidence: Option<String>,
     pub files: Vec<CachedFile>,
     /// The other files that the process had mapped.
     pub libraries: Option<CachedGroup>,
@@ -85,7 +87,9 @@ pub fn of(trace: &Trace, query: &Query) -> Option<PageCache> {
     let mut notes = Vec::new();
     let process = trace.processes.get(query.process as usize)?;
     let is_here = |file: &&WeightFile| file.host == process.host;
-    let mut files: Vec<_> = trace.weights.files.iter().filter(is_here).map(|file| row(trace, file, query)).collect();
+    let total = total(trace, query);
+    let row = |file| row(trace, file, query, total.is_some());
+    let mut files: Vec<_> = trace.weights.files.iter().filter(is_here).map(row).collect();
     let libraries = libraries(trace, query);
     if files.is_empty() && libraries.is_none() {
         return None;
@@ -108,7 +112,7 @@ pub fn of(trace: &Trace, query: &Query) -> Option<PageCache> {
     }
     let unread = files.iter().filter(|file| file.now.is_none()).count();
     if unread > 0 {
-        notes.push(format!("of {unread} files it is not known"));
+        notes.push(format!("how much of {unread} of the files was in it is not known"));
     }
     for (process, n, source, reason) in &trace.weights.denied {
         let evidence = trace.evidence(*process, *n);
@@ -123,6 +127,7 @@ pub fn of(trace: &Trace, query: &Query) -> Option<PageCache> {
         shared_bytes: shared,
         weights_bytes: weights,
         weights_size_bytes: sum(|file| file.size_bytes),
+        weights_evidence: total.map(|reading| trace.evidence(reading.process, reading.n)),
         files,
         libraries,
         other_bytes: plain.saturating_sub(known),
@@ -139,16 +144,25 @@ fn is_ambiguous(trace: &Trace) -> bool {
     })
 }
 
-fn row(trace: &Trace, file: &WeightFile, query: &Query) -> CachedFile {
+/// The line that says how much of all files of the query's process was cached. Of a file that has not changed since
+/// it was last told of there is no line beside the query: if the last lines sum to the total, they still hold.
+fn total<'t>(trace: &'t Trace, query: &Query) -> Option<&'t Reading> {
+    let total = trace.weights.totals.iter().find(|reading| is_of(reading, query))?;
+    let own = trace.weights.files.iter().filter_map(|file| latest_own(&file.readings, query));
+    let sum = own.fold(0u64, |sum, reading| sum.saturating_add(reading.cached));
+    (sum == total.cached).then_some(total)
+}
+
+fn row(trace: &Trace, file: &WeightFile, query: &Query, is_total: bool) -> CachedFile {
     let at = |reading: &Reading| CachedAt {
         cached_bytes: reading.cached,
         evicted_bytes: reading.evicted,
         by: reading.by.clone(),
         evidence: trace.evidence(reading.process, reading.n),
-        is_of_query: is_of(reading, query),
+        is_of_query: is_of(reading, query) || is_total && reading.process == query.process,
     };
-    // What stands beside the query was read just after it.
-    let now = latest(&file.readings, query);
+    let own = latest_own(&file.readings, query).filter(|reading| is_total || is_of(reading, query));
+    let now = own.or_else(|| file.readings.iter().rev().find(|reading| reading.at <= query.end));
     let before = file.readings.iter().rev().find(|reading| {
         matches!(reading.beside, Beside::Query(_)) && !is_of(reading, query) && reading.at < query.begin
     });
@@ -169,16 +183,14 @@ fn is_of(reading: &Reading, query: &Query) -> bool {
     reading.process == query.process && reading.beside == Beside::Query(query.n)
 }
 
-/// The reading beside the query, else the last before it.
-fn latest<'r>(readings: &'r [Reading], query: &Query) -> Option<&'r Reading> {
-    let own = readings.iter().rev().find(|reading| is_of(reading, query));
-    own.or_else(|| readings.iter().rev().find(|reading| reading.at <= query.end))
+/// By the process that asked: the reading beside the query, which was made just after it, else the last before it.
+fn latest_own<'r>(readings: &'r [Reading], query: &Query) -> Option<&'r Reading> {
+    let mut own = readings.iter().rev().filter(|reading| reading.process == query.process);
+    own.clone().find(|reading| is_of(reading, query)).or_else(|| own.find(|reading| reading.at <= query.end))
 }
 
 fn libraries(trace: &Trace, query: &Query) -> Option<CachedGroup> {
-    let own: Vec<Reading> =
-        trace.weights.libraries.iter().filter(|reading| reading.process == query.process).cloned().collect();
-    latest(&own, query).map(|reading| CachedGroup {
+    latest_own(&trace.weights.libraries, query).map(|reading| CachedGroup {
         files: reading.files,
         size_bytes: reading.size,
         cached_bytes: reading.cached,

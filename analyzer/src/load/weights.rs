@@ -10,6 +10,8 @@ pub struct Weights {
     pub files: Vec<WeightFile>,
     /// Of all other files that a process had mapped, in time order.
     pub libraries: Vec<Reading>,
+    /// Of all files that a process had opened together, in time order.
+    pub totals: Vec<Reading>,
     pub configs: Vec<Config>,
     /// `(process, n, source, reason)`: pages that the kernel did not tell of.
     pub denied: Vec<(ProcessIndex, u64, String, String)>,
@@ -178,6 +180,7 @@ impl Reader {
         match file {
             Some(file) => weights.files[file].readings.push(reading),
             None if cached.group == "libraries" => weights.libraries.push(reading),
+            None if cached.group == "weights" => weights.totals.push(reading),
             None => {}
         }
     }
@@ -197,6 +200,8 @@ impl Weights {
             file.uses.sort_by_key(|used| (used.process, used.n));
         }
         self.files.sort_by_key(|file| file.openings.first().map_or(0, |opening| opening.at));
-        self.libraries.sort_by_key(|reading| (reading.at, reading.process, reading.n));
+        for list in [&mut self.libraries, &mut self.totals] {
+            list.sort_by_key(|reading| (reading.at, reading.process, reading.n));
+        }
     }
 }

@@ -2,16 +2,17 @@
 
 use super::show::file_name;
 use super::{Cell, Section, gib};
-use crate::model::{Model, Same, Verdict};
+use crate::model::{Model, ModelConfig, Same, Verdict};
 use crate::show::Show;
 
 const SHOWN_FILES: usize = 24;
 
 pub fn sections(show: &Show) -> Vec<Section> {
-    show.model.iter().map(section).collect()
+    let Some(model) = &show.model else { return Vec::new() };
+    std::iter::once(files(model)).chain(model.configs.iter().map(config)).collect()
 }
 
-fn section(model: &Model) -> Section {
+fn files(model: &Model) -> Section {
     let text = |text: &str| Cell::Text(text.to_owned());
     let mut rows = Vec::new();
     for file in model.files.iter().take(SHOWN_FILES) {
@@ -29,18 +30,6 @@ fn section(model: &Model) -> Section {
             text(&file.evidence.join(" ")),
         ]);
     }
-    for config in &model.configs {
-        let fields: Vec<_> = config.fields.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        rows.push(vec![
-            text(file_name(&config.path)),
-            Cell::Bytes(config.size_bytes.into()),
-            text(&fields.join(", ")),
-            Cell::Empty,
-            text(&config.digest),
-            text(""),
-            text(&config.evidence),
-        ]);
-    }
     let mut title = format!("Model: {} of weights in {} files", gib(model.weight_bytes.into()), model.files.len());
     let dtypes: Vec<_> = model.dtypes.iter().map(|(name, bytes)| format!("{name} {}", gib((*bytes).into()))).collect();
     if !dtypes.is_empty() {
@@ -49,7 +38,15 @@ fn section(model: &Model) -> Section {
     if model.files.len() > SHOWN_FILES {
         title.push_str(&format!("; the first {SHOWN_FILES} files (JSON has all)"));
     }
-    Section { title, columns: vec!["file", "size", "holds", "tensors", "digest", "used by", "evidence"], rows }
+    Section { title, columns: vec!["file", "size", "holds", "tensors", "header", "use", "evidence"], rows }
+}
+
+fn config(config: &ModelConfig) -> Section {
+    let row = |name: &str, value: &str| vec![Cell::Text(name.to_owned()), Cell::Text(value.to_owned())];
+    let mut rows: Vec<_> = config.fields.iter().map(|(name, value)| row(name, value)).collect();
+    rows.push(row("digest", &config.digest));
+    rows.push(row("evidence", &config.evidence));
+    Section { title: format!("Model: what {} says", config.path), columns: vec!["field", "value"], rows }
 }
 
 /// The sentence about two runs, if either tells of its model. Labels are the user's own.

@@ -88,6 +88,11 @@ fn section(cache: &PageCache) -> Section {
         let sum = rest.fold(0u64, |sum, file| sum.saturating_add(bytes(file.now.as_ref())));
         part(format!("{} more files of weights", cache.files.len() - SHOWN_FILES), Cell::Empty, sum, "");
     }
+    if cache.files.len() > 1 {
+        let evidence = cache.weights_evidence.as_deref().unwrap_or_default();
+        let size = Cell::Bytes(cache.weights_size_bytes.into());
+        part("all of these".into(), size, cache.weights_bytes, evidence);
+    }
     if let Some(group) = &cache.libraries {
         let name = format!("{} other mapped files", group.files);
         part(name, Cell::Bytes(group.size_bytes.into()), group.cached_bytes, &group.evidence);

@@ -3,6 +3,7 @@
 use crate::header;
 use crate::sys::files::{self, Stat};
 use core::ffi::CStr;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// An overlay keeps no pages of its own: `cachestat` finds none there, and a mapping shows the file below.
 const OVERLAY: u64 = 0x794c_7630;
@@ -44,7 +45,7 @@ pub fn of(fd: i32, stat: &Stat, path: &CStr, scratch: &mut [u8]) -> Answer {
     if kind != OVERLAY {
         match files::cachestat(fd) {
             Ok(pages) => {
-                let page = header::page_size();
+                let page = page_size();
                 let bytes = |pages: u64| pages.saturating_mul(page).min(stat.size);
                 return Answer::Known(Cache {
                     cached: bytes(pages.cached),
@@ -68,8 +69,20 @@ pub fn of(fd: i32, stat: &Stat, path: &CStr, scratch: &mut [u8]) -> Answer {
     }
 }
 
+/// Asked of the kernel once.
+fn page_size() -> u64 {
+    static SIZE: AtomicU64 = AtomicU64::new(0);
+    let known = SIZE.load(Ordering::Relaxed);
+    if known != 0 {
+        return known;
+    }
+    let size = header::page_size();
+    SIZE.store(size, Ordering::Relaxed);
+    size
+}
+
 fn resident(fd: i32, size: u64, scratch: &mut [u8]) -> Option<u64> {
-    let page = header::page_size();
+    let page = page_size();
     let (mut at, mut pages) = (0u64, 0u64);
     while at < size {
         let piece = size.saturating_sub(at).min(PIECE) as usize;

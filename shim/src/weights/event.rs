@@ -1,8 +1,8 @@
 //! The events about files of weights.
 
 use super::cache::{Answer, Cache};
-use super::config;
 use super::table::{Facts, Site, Table};
+use super::{Sum, config};
 use crate::trace::Event;
 use crate::{arch, modules, sys, text};
 use core::sync::atomic::Ordering;
@@ -76,7 +76,7 @@ fn describe(line: &mut Line, at: usize, facts: &Facts, path: &[u8]) {
     }
 }
 
-/// Writes what came of asking for the pages of the file at a position, beside event `of`.
+/// Writes what came of asking for the pages of the file at a position, beside event `of`, unless it is as it was.
 pub fn cached(table: &Table, at: usize, of: u64, time: u64, answer: &Answer) {
     let Some(facts) = table.facts(at) else { return };
     match answer {
@@ -88,6 +88,11 @@ pub fn cached(table: &Table, at: usize, of: u64, time: u64, answer: &Answer) {
             denied(table, table.path(facts));
         }
         Answer::Known(Cache { cached, dirty, evicted, by }) => {
+            let figures = [*cached, dirty.unwrap_or(0), evicted.unwrap_or(0)];
+            let mark = figures.iter().fold(1u64, |mark, bytes| mark.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ bytes);
+            if table.file(at).is_some_and(|file| file.told.swap(mark.max(1), Ordering::Relaxed) == mark.max(1)) {
+                return;
+            }
             write("cached", time, |line| {
                 line.u64("of", of)
                     .u64("id", id(at))
@@ -103,6 +108,14 @@ pub fn cached(table: &Table, at: usize, of: u64, time: u64, answer: &Answer) {
             });
         }
     }
+}
+
+/// Writes what of several files is in the page cache, beside event `of`.
+pub fn together(of: u64, time: u64, group: &[u8], sum: &Sum) {
+    write("cached", time, |line| {
+        line.u64("of", of).text("group", group).u64("files", sum.files).u64("size", sum.size);
+        line.u64("cached", sum.cached).text("by", sum.by.as_bytes());
+    });
 }
 
 /// Says once that the kernel does not tell who may not write to the file.

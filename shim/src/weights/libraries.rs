@@ -2,7 +2,7 @@
 
 use super::cache::{self, Answer};
 use super::table::{self, MOST_LIBRARIES, Table};
-use super::{event, maps};
+use super::{Sum, event, maps};
 use crate::buffers::Claim;
 use crate::sys::files;
 use crate::view::budget;
@@ -14,15 +14,14 @@ use core::sync::atomic::{AtomicU64, Ordering};
 const PAUSE: u64 = 2_000_000_000;
 
 #[derive(Default)]
-struct Sum {
-    files: u64,
-    size: u64,
-    cached: u64,
-    by: &'static str,
+struct Found {
+    sum: Sum,
     /// Whether some were not told of.
     denied: bool,
     /// Whether one is locked: it would cost a descriptor each time.
     locked: bool,
+    /// What was charged for, ns.
+    charged: u64,
 }
 
 /// Writes the `cached` event of the query `of`, if it is time again.
@@ -35,22 +34,20 @@ pub fn view(of: u64) {
         return;
     }
     last.store(now, Ordering::Relaxed);
-    let mut sum = Sum::default();
-    count(table, &mut sum);
+    let mut found = Found::default();
+    count(table, &mut found);
     // Whoever is busy for good looks no more.
-    busy.store(sum.locked.into(), Ordering::Release);
-    if sum.files != 0 {
-        event::write("cached", now, |line| {
-            line.u64("of", of).text("group", b"libraries").u64("files", sum.files).u64("size", sum.size);
-            line.u64("cached", sum.cached).text("by", sum.by.as_bytes());
-        });
+    busy.store(found.locked.into(), Ordering::Release);
+    if found.sum.files != 0 {
+        event::together(of, now, b"libraries", &found.sum);
     }
-    if sum.denied {
+    if found.denied {
         event::denied(table, b"");
     }
+    budget::charge(sys::clock(libc::CLOCK_MONOTONIC).saturating_sub(now).saturating_sub(found.charged));
 }
 
-fn count(table: &Table, sum: &mut Sum) {
+fn count(table: &Table, found: &mut Found) {
     for slot in &table.libraries_seen {
         slot.store(0, Ordering::Relaxed);
     }
@@ -70,7 +67,7 @@ fn count(table: &Table, sum: &mut Sum) {
             *to = *from;
         }
         if let Ok(path) = CStr::from_bytes_until_nul(&buffers.line) {
-            add(table, sum, path, mapping.inode, &mut buffers.file);
+            add(table, found, path, mapping.inode, &mut buffers.file);
         }
         seen < MOST_LIBRARIES && budget::allows()
     });
@@ -92,7 +89,7 @@ fn is_new(seen: &[AtomicU64], mapping: &maps::Mapping) -> bool {
     false
 }
 
-fn add(table: &Table, sum: &mut Sum, path: &CStr, inode: u64, scratch: &mut [u8]) {
+fn add(table: &Table, found: &mut Found, path: &CStr, inode: u64, scratch: &mut [u8]) {
     let begin = sys::clock(libc::CLOCK_MONOTONIC);
     match files::stat_at(files::HERE, path) {
         // Another file may have its path by now.
@@ -102,18 +99,15 @@ fn add(table: &Table, sum: &mut Sum, path: &CStr, inode: u64, scratch: &mut [u8]
                 return;
             }
             match cache::of(fd, &stat, path, scratch) {
-                Answer::Known(cache) => {
-                    sum.files = sum.files.saturating_add(1);
-                    sum.size = sum.size.saturating_add(stat.size);
-                    sum.cached = sum.cached.saturating_add(cache.cached);
-                    sum.by = cache.by;
-                }
-                Answer::Denied => sum.denied = true,
+                Answer::Known(cache) => found.sum.add(stat.size, &cache),
+                Answer::Denied => found.denied = true,
                 Answer::None => {}
             }
-            sum.locked |= !files::close_unlocked(fd);
+            found.locked |= !files::close_unlocked(fd);
         }
         _ => {}
     }
-    budget::charge(sys::clock(libc::CLOCK_MONOTONIC).saturating_sub(begin));
+    let cost = sys::clock(libc::CLOCK_MONOTONIC).saturating_sub(begin);
+    found.charged = found.charged.saturating_add(cost);
+    budget::charge(cost);
 }

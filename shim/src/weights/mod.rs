@@ -18,7 +18,7 @@ use crate::sys::files::{self, Stat};
 use crate::text::{Text, until_nul};
 use crate::view::budget;
 use crate::{config as settings, process, sys};
-use cache::Answer;
+use cache::{Answer, Cache};
 use core::ffi::CStr;
 use core::sync::atomic::Ordering;
 use safetensors::{Scanner, Summary};
@@ -168,17 +168,22 @@ pub fn begin() {
     event::forgotten(table);
 }
 
-/// What of each file is in the page cache, beside query `of`.
+/// What of each file is in the page cache, beside query `of`: a line for each that has changed, and one for all.
 pub fn view(of: u64) {
     if of == 0 || !settings::get().is_some_and(|config| config.views) {
         return;
     }
     if let Some(table) = table::get() {
+        let begin = sys::clock(libc::CLOCK_MONOTONIC);
+        let mut sum = Sum::default();
         for at in table.positions() {
             if !budget::allows() {
                 return;
             }
-            look(table, at, of);
+            look(table, at, of, &mut sum);
+        }
+        if sum.files != 0 {
+            event::together(of, begin, b"weights", &sum);
         }
     }
     if budget::allows() {
@@ -186,7 +191,25 @@ pub fn view(of: u64) {
     }
 }
 
-fn look(table: &Table, at: usize, of: u64) {
+/// Several files together. Bytes.
+#[derive(Default)]
+struct Sum {
+    files: u64,
+    size: u64,
+    cached: u64,
+    by: &'static str,
+}
+
+impl Sum {
+    fn add(&mut self, size: u64, cache: &Cache) {
+        self.files = self.files.saturating_add(1);
+        self.size = self.size.saturating_add(size);
+        self.cached = self.cached.saturating_add(cache.cached);
+        self.by = cache.by;
+    }
+}
+
+fn look(table: &Table, at: usize, of: u64, sum: &mut Sum) {
     let (Some(file), Some(facts)) = (table.file(at), table.facts(at)) else { return };
     let Ok(path) = CStr::from_bytes_with_nul(table.path(facts)) else { return };
     if file.denied.load(Ordering::Relaxed) != 0 {
@@ -212,5 +235,8 @@ fn look(table: &Table, at: usize, of: u64) {
         file.denied.store(1, Ordering::Relaxed);
     }
     event::cached(table, at, of, begin, &answer);
+    if let Answer::Known(cache) = &answer {
+        sum.add(facts.stat.size, cache);
+    }
     budget::charge(sys::clock(libc::CLOCK_MONOTONIC).saturating_sub(begin));
 }

@@ -62,6 +62,8 @@ pub struct File {
     pub written: AtomicU32,
     /// Whether there is no use in asking for its pages.
     pub denied: AtomicU32,
+    /// A mark of the figures that were told of it last, 0 for none.
+    pub told: AtomicU64,
     /// What was told of its uses: see `uses`.
     pub seen: [uses::Seen; uses::KINDS],
     facts: UnsafeCell<MaybeUninit<Facts>>,
@@ -160,6 +162,7 @@ impl Table {
             for word in [&file.state, &file.written, &file.denied] {
                 word.store(0, Ordering::Relaxed);
             }
+            file.told.store(0, Ordering::Relaxed);
             for seen in &file.seen {
                 seen.clear();
             }
