@@ -7,7 +7,7 @@ use crate::load::weights::{Beside, Reading};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The page cache beside one query, taken apart. Bytes. The parts sum to the total, unless a note says that they do not.
+/// The page cache beside one query, taken apart. Bytes. The parts sum to the total, unless a note says otherwise.
 #[derive(Debug, Serialize)]
 pub struct PageCache {
     /// The query.

@@ -91,7 +91,8 @@ impl More {
     }
 }
 
-const CONFIG: &[u8] = b"{\"model_type\":\"llama\",\"architectures\":[\"LlamaForCausalLM\"],\"num_hidden_layers\":30,\"hidden_size\":4096,\
+const CONFIG: &[u8] = b"{\"model_type\":\"llama\",\"architectures\":[\"LlamaForCausalLM\"],\
+    \"num_hidden_layers\":30,\"hidden_size\":4096,\
     \"num_attention_heads\":32,\"num_key_value_heads\":32,\"head_dim\":128,\"torch_dtype\":\"bfloat16\",\
     \"quantization_config\":{\"quant_method\":\"fp8\"}}";
 

@@ -1,5 +1,6 @@
-//! Calls of which few are ours: opening, mapping and advising about a file, becoming another program, looking up a symbol, `sysconf`, limits. All
-//! others are handed on untouched, and the real function returns to the caller itself.
+//! Calls of which few are ours: opening a file, mapping it and giving advice about it, becoming another program, looking
+//! up a symbol, `sysconf`, limits. All others are handed on untouched, and the real function returns to the caller
+//! itself.
 
 use crate::effect::{Call, query};
 use crate::hooks::{Effect, Hook, Layer};

@@ -78,7 +78,7 @@ fn statx(dir: i32, path: *const c_char, flags: usize) -> Result<Stat, i32> {
     })
 }
 
-/// Opens a file to look at it: without waiting, and without a trace in its access time where we may. Negative: `-errno`.
+/// Opens a file to look at it: without waiting, and without a new access time where we may. Negative: `-errno`.
 pub fn look_into(dir: i32, path: &CStr) -> i32 {
     let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
     let open = |flags: i32| {

@@ -8,6 +8,7 @@ pub mod uses;
 mod cache;
 mod config;
 mod event;
+mod letters;
 mod libraries;
 mod maps;
 mod safetensors;

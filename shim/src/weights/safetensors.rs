@@ -1,10 +1,10 @@
 //! The header of a safetensors file, read as it streams by: the bytes of its tensors by dtype. Strict, because the file
 //! may hold anything: what is no header of the format gives nothing at all.
 
+use super::letters::{Name, Text};
+
 /// Dtypes told apart; the rest counts as `other`.
 const MOST_DTYPES: usize = 12;
-/// Longest name of a dtype.
-const LONGEST: usize = 12;
 /// Deepest nesting: the format needs three levels.
 const DEEPEST: u32 = 32;
 
@@ -25,37 +25,10 @@ struct Dtype {
     bytes: u64,
 }
 
-/// The beginning of a text, its escapes read.
-#[derive(Clone, Copy)]
-struct Name {
-    bytes: [u8; LONGEST],
-    /// Of the whole text; more than [`LONGEST`] is too long to be known.
-    size: usize,
-}
-
-impl Name {
-    const EMPTY: Name = Name { bytes: [0; LONGEST], size: 0 };
-
-    fn push(&mut self, byte: u8) {
-        if let Some(slot) = self.bytes.get_mut(self.size) {
-            *slot = byte;
-        }
-        self.size = self.size.saturating_add(1);
-    }
-
-    fn get(&self) -> Option<&[u8]> {
-        self.bytes.get(..self.size)
-    }
-
-    fn is(&self, text: &[u8]) -> bool {
-        self.get() == Some(text)
-    }
-}
-
 impl Summary {
     /// Bytes by dtype.
     pub fn dtypes(&self) -> impl Iterator<Item = (&[u8], u64)> {
-        let named = self.dtypes.iter().filter(|dtype| dtype.name.size != 0);
+        let named = self.dtypes.iter().filter(|dtype| !dtype.name.is_empty());
         let named = named.filter_map(|dtype| Some((dtype.name.get()?, dtype.bytes)));
         named.chain((self.other != 0).then_some((b"other".as_slice(), self.other)))
     }
@@ -82,9 +55,6 @@ enum State {
     /// A comma, or the end of what encloses the value.
     After,
     Text,
-    Escape,
-    /// Digits of `\u` to come, at least one.
-    Unicode(u8),
     Number(Digits),
     /// The rest of `true`, `false` or `null`.
     Word(&'static [u8]),
@@ -112,39 +82,6 @@ enum Field {
     Offsets,
 }
 
-/// What is still to come of a letter in UTF-8.
-#[derive(Clone, Copy)]
-struct Letter {
-    left: u8,
-    /// Bounds of the next byte.
-    low: u8,
-    high: u8,
-}
-
-impl Letter {
-    /// Takes the next byte of a text.
-    fn step(&mut self, byte: u8) -> Option<()> {
-        if self.left != 0 {
-            (self.low..=self.high).contains(&byte).then_some(())?;
-            *self = Letter { left: self.left.wrapping_sub(1), low: 0x80, high: 0xbf };
-            return Some(());
-        }
-        let (left, low, high) = match byte {
-            0..0x80 => (0, 0x80, 0xbf),
-            0xc2..=0xdf => (1, 0x80, 0xbf),
-            0xe0 => (2, 0xa0, 0xbf),
-            0xed => (2, 0x80, 0x9f),
-            0xe1..=0xef => (2, 0x80, 0xbf),
-            0xf0 => (3, 0x90, 0xbf),
-            0xf1..=0xf3 => (3, 0x80, 0xbf),
-            0xf4 => (3, 0x80, 0x8f),
-            _ => return None,
-        };
-        *self = Letter { left, low, high };
-        Some(())
-    }
-}
-
 /// Reads a header byte by byte.
 pub struct Scanner {
     state: State,
@@ -153,11 +90,7 @@ pub struct Scanner {
     depth: u32,
     /// Whether the text being read is a key.
     is_key: bool,
-    text: Name,
-    escaped: u32,
-    /// Whether the first half of a pair of escapes waits for its second.
-    half: bool,
-    letter: Letter,
+    text: Text,
     /// Whether this is inside of `__metadata__`.
     metadata: bool,
     seen_metadata: bool,
@@ -183,10 +116,7 @@ impl Scanner {
             nesting: 0,
             depth: 0,
             is_key: false,
-            text: Name::EMPTY,
-            escaped: 0,
-            half: false,
-            letter: Letter { left: 0, low: 0x80, high: 0xbf },
+            text: Text::new(),
             metadata: false,
             seen_metadata: false,
             field: Field::Other,
@@ -226,9 +156,9 @@ impl Scanner {
             }
         }
         match self.state {
-            State::Text => return self.letter(byte),
-            State::Escape => return self.escape(byte),
-            State::Unicode(left) => return self.unicode(left, byte),
+            State::Text => {
+                return if self.text.step(byte)? { self.text_ends() } else { Some(()) };
+            }
             State::Word(rest) => {
                 let (first, rest) = rest.split_first()?;
                 (*first == byte).then_some(())?;
@@ -340,7 +270,7 @@ impl Scanner {
         self.total = self.total.saturating_add(bytes);
         let known = name.get().is_some_and(|name| !name.is_empty() && name.iter().all(u8::is_ascii_graphic));
         let mut dtypes = self.summary.dtypes.iter_mut();
-        match dtypes.find(|dtype| known && (dtype.name.size == 0 || dtype.name.get() == name.get())) {
+        match dtypes.find(|dtype| known && (dtype.name.is_empty() || dtype.name.get() == name.get())) {
             Some(dtype) => {
                 dtype.name = name;
                 dtype.bytes = dtype.bytes.saturating_add(bytes);
@@ -351,66 +281,27 @@ impl Scanner {
     }
 
     fn begin_text(&mut self, is_key: bool) {
-        (self.state, self.is_key, self.text) = (State::Text, is_key, Name::EMPTY);
-    }
-
-    fn letter(&mut self, byte: u8) -> Option<()> {
-        self.letter.step(byte)?;
-        (!self.half || byte == b'\\').then_some(())?;
-        match byte {
-            b'"' => return self.text_ends(),
-            b'\\' => self.state = State::Escape,
-            0..0x20 => return None,
-            _ => self.text.push(byte),
-        }
-        Some(())
-    }
-
-    fn escape(&mut self, byte: u8) -> Option<()> {
-        self.state = State::Text;
-        (!self.half || byte == b'u').then_some(())?;
-        match byte {
-            b'"' | b'\\' | b'/' => self.text.push(byte),
-            b'b' | b'f' | b'n' | b'r' | b't' => self.text.push(b'\n'),
-            b'u' => (self.state, self.escaped) = (State::Unicode(4), 0),
-            _ => return None,
-        }
-        Some(())
-    }
-
-    fn unicode(&mut self, left: u8, byte: u8) -> Option<()> {
-        let digit = (byte as char).to_digit(16)?;
-        self.escaped = self.escaped << 4 | digit;
-        self.state = State::Unicode(left.wrapping_sub(1));
-        if left <= 1 {
-            let half = matches!(self.escaped, 0xd800..=0xdbff);
-            (self.half == matches!(self.escaped, 0xdc00..=0xdfff)).then_some(())?;
-            self.half = half;
-            // No name that is looked for has a letter beyond ASCII.
-            self.text.push(if self.escaped < 0x80 { self.escaped as u8 } else { 0xff });
-            self.state = State::Text;
-        }
-        Some(())
+        (self.state, self.is_key, self.text) = (State::Text, is_key, Text::new());
     }
 
     fn text_ends(&mut self) -> Option<()> {
         if !self.is_key {
             self.state = State::After;
             if self.in_tensor() && self.field == Field::Dtype {
-                self.dtype = Some(self.text);
+                self.dtype = Some(self.text.name);
             }
             return Some(());
         }
         self.state = State::Colon;
         if self.depth == 1 {
-            self.metadata = self.text.is(b"__metadata__");
+            self.metadata = self.text.name.is(b"__metadata__");
             // One name for two things can be read in two ways.
             (!self.metadata || !self.seen_metadata).then_some(())?;
             self.seen_metadata |= self.metadata;
         } else if self.in_tensor() {
             self.field = match () {
-                () if self.text.is(b"dtype") => Field::Dtype,
-                () if self.text.is(b"data_offsets") => Field::Offsets,
+                () if self.text.name.is(b"dtype") => Field::Dtype,
+                () if self.text.name.is(b"data_offsets") => Field::Offsets,
                 () => Field::Other,
             };
             let again = match self.field {

@@ -1,5 +1,8 @@
 //! The preload's own scanner of safetensors headers, compared with a real parser.
 
+#[path = "../../../shim/src/weights/letters.rs"]
+#[allow(dead_code, missing_docs, clippy::new_without_default, reason = "the preload's own file")]
+mod letters;
 #[path = "../../../shim/src/weights/safetensors.rs"]
 #[allow(dead_code, missing_docs, reason = "the preload's own file")]
 mod scanner;

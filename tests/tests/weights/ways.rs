@@ -63,7 +63,8 @@ fn other_languages_are_seen() {
         near(grown(&bench.trace(), &path).1, SIZE);
     }
     if have("python3", "Python's open") {
-        let script = "import os,sys\nwith open(sys.argv[1],'rb') as f:\n while f.read(1<<20): pass\nos.sysconf('SC_AVPHYS_PAGES')";
+        let script = "import os,sys\nwith open(sys.argv[1],'rb') as f:\n while f.read(1<<20): pass\n\
+                      os.sysconf('SC_AVPHYS_PAGES')";
         cool_and_clear(&bench, &path);
         run(bench.traced("python3").args(["-c", script, &file]));
         near(grown(&bench.trace(), &path).1, SIZE);
