@@ -18,6 +18,8 @@ pub struct Config {
     pub label: Text<256>,
     /// `KVTRACE_VIEWS`: whether queries get views.
     pub views: bool,
+    /// `KVTRACE_PYTHON`: whether Python stacks are read.
+    pub python: bool,
     /// A value that could not be used, and what happens instead.
     pub warning: &'static str,
 }
@@ -28,7 +30,7 @@ struct Shared(UnsafeCell<Config>);
 unsafe impl Sync for Shared {}
 
 static CONFIG: Shared =
-    Shared(UnsafeCell::new(Config { out: Text::new(), label: Text::new(), views: true, warning: "" }));
+    Shared(UnsafeCell::new(Config { out: Text::new(), label: Text::new(), views: true, python: true, warning: "" }));
 static READY: AtomicBool = AtomicBool::new(false);
 
 /// The configuration; `None` before the constructor ran, and for good under `KVTRACE_DISABLE=1`.
@@ -60,6 +62,11 @@ pub fn read() {
                 b"0" => config.views = false,
                 b"" | b"1" => {}
                 _ => config.warning = "KVTRACE_VIEWS is neither 0 nor 1: views are on",
+            },
+            b"KVTRACE_PYTHON" => match value {
+                b"0" => config.python = false,
+                b"" | b"1" => {}
+                _ => config.warning = "KVTRACE_PYTHON is neither 0 nor 1: stacks are on",
             },
             b"KVTRACE_LOG" if !matches!(value, b"" | b"off" | b"error" | b"info") => {
                 config.warning = "KVTRACE_LOG is none of off, error, info: off";

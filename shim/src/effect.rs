@@ -5,7 +5,7 @@ use crate::device::{self, Api};
 use crate::hooks::{Hook, Layer};
 use crate::trace::Event;
 use crate::view::{self, Asked};
-use crate::{arch, helper, modules, pools, sys};
+use crate::{arch, helper, modules, pools, python, sys};
 use kvtrace_trace::line::Line;
 use kvtrace_trace::record;
 
@@ -78,11 +78,12 @@ impl Call {
         self.begin.wrapping_add(self.dur)
     }
 
-    /// Writes the view of the machine that belongs to the query `number`, if the program itself asked it.
+    /// Writes the view of the machine and the Python stack that belong to the query `number`, if the program itself asked it.
     pub fn view(&self, number: u64) {
         if self.depth == 0 && number != 0 {
             let other = matches!(self.hook.layer, Layer::Libc | Layer::Hip);
             view::write(number, if other { Asked::Other } else { Asked::Nvidia });
+            python::stack(number);
         }
     }
 

@@ -31,6 +31,7 @@ mod nvml;
 mod pools;
 mod proc_address;
 mod process;
+mod python;
 mod resolve;
 mod sys;
 mod text;

@@ -251,3 +251,25 @@ pub fn load_once(fd: i32, buf: &mut [u8]) -> Result<&[u8], i32> {
         Err(_) => Err((got as i32).wrapping_neg()),
     }
 }
+
+/// Copies memory of process `pid`, which must share this one's, from the places in `from` to those in `to`, in order.
+/// Tells how many bytes there were before the first that cannot be read; negative: `-errno`.
+///
+/// # Safety
+/// The places in `to` are the caller's to write.
+pub unsafe fn copy_guarded(pid: u32, to: &[libc::iovec], from: &[libc::iovec]) -> isize {
+    let result: isize;
+    // SAFETY: the kernel checks every address in `from`, and the caller answers for those in `to`.
+    unsafe {
+        asm!("syscall", inlateout("rax") libc::SYS_process_vm_readv as isize => result, in("rdi") pid as usize,
+            in("rsi") to.as_ptr(), in("rdx") to.len(), in("r10") from.as_ptr(), in("r8") from.len(), in("r9") 0usize,
+            lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    result
+}
+
+/// Reads a descriptor from `offset` on, at most `buf.len()` bytes. Negative: `-errno`.
+pub fn read_at(fd: i32, buf: &mut [u8], offset: usize) -> isize {
+    // SAFETY: the buffer is ours for its whole length.
+    unsafe { call(libc::SYS_pread64, fd as usize, buf.as_mut_ptr() as usize, buf.len(), offset, 0) }
+}

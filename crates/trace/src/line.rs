@@ -82,6 +82,43 @@ impl<'b> Line<'b> {
         self.members(key, b'{', values, write, b'}')
     }
 
+    /// Adds an array of objects: `write` adds the fields of the next one and answers true, or false behind the last.
+    /// The first object that does not fit whole ends the array, and the line says `cut`.
+    pub fn objects(&mut self, key: &str, mut write: impl FnMut(&mut Self) -> bool) -> &mut Self {
+        let mut cut = false;
+        self.field(key, |line| {
+            line.put(b'[');
+            let mut first = true;
+            loop {
+                let (start, before, fields) = (line.len, line.cut, core::mem::replace(&mut line.fields, false));
+                let (mut more, mut whole) = (false, true);
+                let fitted = line.all_or_nothing(|line| {
+                    line.puts(if first { b"{" } else { b",{" });
+                    more = write(line);
+                    whole = !line.cut;
+                    line.put(b'}');
+                });
+                line.fields = fields;
+                if !more || !fitted || !whole {
+                    line.len = start;
+                    line.cut = before || more;
+                    break;
+                }
+                first = false;
+            }
+            cut = line.cut;
+            line.put(b']');
+        });
+        self.cut |= cut;
+        self
+    }
+
+    /// Says of the line that something was left out of it.
+    pub fn incomplete(&mut self) -> &mut Self {
+        self.cut = true;
+        self
+    }
+
     /// Ends the line and returns its bytes, newline included; empty if the buffer could not hold any object.
     pub fn finish(self) -> &'b [u8] {
         let Line { buf, mut len, fields, cut } = self;
@@ -312,6 +349,41 @@ mod tests {
         assert_eq!(value, serde_json::json!({"a": 1, "b": 2, "cut": 1}));
     }
 
+    fn frames<'l>(line: &'l mut Line<'_>, count: usize) -> usize {
+        let (mut at, mut asked) = (0, 0);
+        line.objects("frames", |line| {
+            asked += 1;
+            at += 1;
+            if at <= count {
+                line.text("file", b"a.py").u64("line", at as u64);
+            }
+            at <= count
+        });
+        asked
+    }
+
+    #[test]
+    fn objects_that_do_not_fit_are_left_out_from_the_first_on() {
+        let value = object(100, |line| {
+            line.u64("of", 1);
+            frames(line, 2);
+            line.u64("b", 2);
+        });
+        let both = serde_json::json!([{"file": "a.py", "line": 1}, {"file": "a.py", "line": 2}]);
+        assert_eq!(value, serde_json::json!({"of": 1, "frames": both, "b": 2}));
+        let value = object(75, |line| {
+            line.u64("of", 1);
+            // Of a third nobody needs to know.
+            assert_eq!(frames(line, 9), 2);
+            line.u64("b", 2);
+        });
+        assert_eq!(value, serde_json::json!({"of": 1, "frames": [{"file": "a.py", "line": 1}], "b": 2, "cut": 1}));
+        let value = object(64, |line| {
+            line.objects("none", |_| false).incomplete();
+        });
+        assert_eq!(value, serde_json::json!({"none": [], "cut": 1}));
+    }
+
     #[test]
     fn a_buffer_too_small_for_any_object_gives_nothing() {
         assert_eq!(Line::new(&mut [0; 2]).finish(), b"");
@@ -322,6 +394,10 @@ mod tests {
         fn any_bytes_make_one_valid_line(size in 16usize..6000, key in "[a-z]{1,8}",
                                          value: Vec<u8>, list: Vec<Vec<u8>>, number: u64) {
             object(size, |line| {
+                let mut left = list.iter();
+                line.objects("objects", |line| {
+                    left.next().is_some_and(|name| { line.text("name", name).u64("n", number); true })
+                });
                 line.text(&key, &value).texts("list", list.iter().map(Vec::as_slice)).u64("n", number)
                     .numbers("map", list.iter().map(|name| (name.as_slice(), number)))
                     .pairs("env", list.iter().map(|name| (name.as_slice(), value.as_slice())));

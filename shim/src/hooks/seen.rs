@@ -10,7 +10,7 @@ use crate::sys::files::HERE;
 use crate::trace::Event;
 use crate::weights::uses::{self, How, Use};
 use crate::weights::{self, name};
-use crate::{arch, elf, helper, process, sys, view};
+use crate::{arch, elf, helper, process, python, sys, view};
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use once_cell::race::OnceNonZeroUsize;
@@ -389,5 +389,6 @@ fn note_memory_file(path: &CStr, meminfo: bool, return_address: usize) {
     let number = Call::seen(row!("open", open), return_address).file(path, !meminfo);
     if meminfo && number != 0 {
         view::write(number, view::Asked::File);
+        python::stack(number);
     }
 }

@@ -1,0 +1,63 @@
+//! The Python stack of a thread that asks, for CPython 3.10 to 3.14: read from the interpreter's own memory, without its
+//! GIL and without a call into it, so that nothing of it can change, and nothing can wait.
+//!
+//! The path: [`runtime`] finds the interpreter, [`layout`] knows where it keeps what, [`thread`] which of its threads
+//! this is, [`frames`] walks the stack, [`text`] and [`lines`] read what a frame is called, [`pack`] keeps it. Every read
+//! goes through [`guard`]. Where anything is not as it should be there is no stack: a thread that runs no Python, another
+//! implementation or version, a free-threaded build, an interpreter that ends, a pointer to nowhere.
+
+mod frames;
+mod guard;
+mod layout;
+mod lines;
+mod pack;
+mod runtime;
+mod text;
+mod thread;
+
+use crate::buffers::Claim;
+use crate::text::Text;
+use crate::trace::Event;
+use crate::{config, process, sys};
+use pack::Pack;
+
+/// Writes the stack that belongs to event `of`.
+pub fn stack(of: u64) {
+    if of == 0 || !config::get().is_some_and(|config| config.python) {
+        return;
+    }
+    let process = process::current();
+    if !runtime::is_there(process) {
+        return;
+    }
+    let time = sys::clock(libc::CLOCK_MONOTONIC);
+    let Some(mut claim) = Claim::new(process::pid()) else { return };
+    let buffers = claim.get();
+    let mut pack = Pack::new(&mut buffers.file);
+    let Some(minor) = read(process, &mut buffers.line, &mut pack) else { return };
+    let mut python = Text::<8>::new();
+    python.push(b"3.");
+    python.push_number(minor.into());
+    let Some(mut event) = Event::begin("stack", time) else { return };
+    event.write(|line| {
+        let mut frames = pack.frames();
+        line.u64("of", of).text("python", python.get());
+        line.objects("frames", |line| {
+            let Some(frame) = frames.next() else { return false };
+            line.text("file", frame.file).u64("line", frame.line.into()).text("func", frame.name);
+            true
+        });
+        if pack.is_cut {
+            line.incomplete();
+        }
+    });
+}
+
+/// Collects the frames of the calling thread, and tells the minor version of its Python; `None` if it runs none.
+fn read(process: &process::Process, room: &mut [u8], pack: &mut Pack) -> Option<u32> {
+    let memory = guard::Memory::new()?;
+    let python = runtime::known(&memory)?;
+    let innermost = thread::innermost(process, &memory, &python)?;
+    frames::collect(&memory, &python, innermost, room, pack)?;
+    pack.frames().next().map(|_| python.layout.minor)
+}
