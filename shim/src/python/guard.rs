@@ -5,8 +5,6 @@ use crate::sys;
 
 /// Bytes of a structure that are read at once, at most.
 const SPAN: usize = 512;
-/// Structures that are read at once, at most.
-const MOST_PARTS: usize = 3;
 
 /// A way to this process's own memory.
 pub struct Memory {
@@ -56,13 +54,11 @@ impl Memory {
     }
 
     /// Reads several things, in one call to the kernel where all of them are there.
-    pub fn read_all(&self, parts: &mut [Part; MOST_PARTS]) {
+    pub fn read_all<const N: usize>(&self, parts: &mut [Part; N]) {
         if self.descriptor < 0 {
-            let to = parts
-                .each_mut()
-                .map(|part| libc::iovec { iov_base: part.into.as_mut_ptr().cast(), iov_len: part.into.len() });
-            let from =
-                parts.each_ref().map(|part| libc::iovec { iov_base: part.at as *mut _, iov_len: part.into.len() });
+            let place = |at, part: &Part| libc::iovec { iov_base: at, iov_len: part.into.len() };
+            let to = parts.each_mut().map(|part| place(part.into.as_mut_ptr().cast(), part));
+            let from = parts.each_ref().map(|part| place(part.at as *mut _, part));
             let size = parts.iter().fold(0usize, |size, part| size.saturating_add(part.into.len()));
             // SAFETY: the places are those of the slices.
             if unsafe { sys::copy_guarded(self.pid, &to, &from) } == size as isize {
@@ -72,7 +68,7 @@ impl Memory {
                 return;
             }
         }
-        for part in parts {
+        for part in parts.iter_mut().filter(|part| !part.into.is_empty()) {
             part.got = self.read(part.at, part.into);
         }
     }
@@ -99,6 +95,38 @@ impl Memory {
             *word = word_in(span, offset.checked_sub(first)?)?;
         }
         Some(words)
+    }
+}
+
+/// A piece of memory from which neighbours are read without asking the kernel again.
+pub struct Window<'b> {
+    buffer: &'b mut [u8],
+    at: usize,
+    len: usize,
+}
+
+impl<'b> Window<'b> {
+    /// Nothing yet.
+    pub fn new(buffer: &'b mut [u8]) -> Window<'b> {
+        Window { buffer, at: 0, len: 0 }
+    }
+
+    /// The `size` bytes at `at`. If they are to be read, then with them what lies before them on their page: frames
+    /// stand behind those that called them.
+    pub fn get(&mut self, memory: &Memory, at: usize, size: usize) -> Option<&[u8]> {
+        let end = at.checked_add(size)?;
+        if at < self.at || end > self.at.checked_add(self.len)? {
+            let start = end.saturating_sub(self.buffer.len()).max(at & !4095);
+            let room = self.buffer.get_mut(..end.checked_sub(start)?)?;
+            self.len = 0;
+            // The lowest page is nobody's.
+            if start < 4096 || memory.read(start, room) != room.len() {
+                return None;
+            }
+            (self.at, self.len) = (start, room.len());
+        }
+        let from = at.checked_sub(self.at)?;
+        self.buffer.get(from..from.checked_add(size)?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! From an instruction to its line, by the tables that CPython keeps for that: that of PEP 626 in 3.10, that of PEP 657
 //! from 3.11 on.
 
-use super::guard::{Memory, word_in};
+use super::guard::{Memory, Part, word_in};
 use super::layout::TYPE;
 use super::runtime::Runtime;
 
@@ -11,8 +11,10 @@ const MOST: usize = 1 << 20;
 /// A table of lines, read bit by bit.
 pub struct Table<'b> {
     memory: &'b Memory,
-    buffer: &'b mut [u8],
-    /// What of the buffer is read and not yet asked for.
+    /// What is read of it and not yet asked for: a part of this, or of the spare room.
+    read: &'b [u8],
+    spare: &'b mut [u8],
+    is_spare: bool,
     next: usize,
     end: usize,
     /// Where the rest is, and how long.
@@ -21,31 +23,33 @@ pub struct Table<'b> {
 }
 
 impl<'b> Table<'b> {
-    /// The bytes object at `at`, of which `got` bytes are in the buffer.
-    pub fn new(memory: &'b Memory, python: &Runtime, at: usize, buffer: &'b mut [u8], got: usize) -> Option<Table<'b>> {
+    /// The bytes object of which `part` is the begin. What is longer goes to `spare`.
+    pub fn new(memory: &'b Memory, python: &Runtime, part: &'b Part, spare: &'b mut [u8]) -> Option<Table<'b>> {
         let layout = &python.layout;
-        let head = buffer.get(..got)?;
-        let (kind, length) = (word_in(head, TYPE)?, word_in(head, layout.bytes_length)?);
+        let read = part.into.get(..part.got)?;
+        let (kind, length) = (word_in(read, TYPE)?, word_in(read, layout.bytes_length)?);
         if kind != python.bytes || kind == 0 || length > MOST {
             return None;
         }
-        let end = got.min(layout.bytes.checked_add(length)?);
+        let end = part.got.min(layout.bytes.checked_add(length)?);
         let left = length.checked_sub(end.checked_sub(layout.bytes)?)?;
-        Some(Table { memory, buffer, next: layout.bytes, end, at: at.checked_add(end)?, left })
+        let at = part.at.checked_add(end)?;
+        Some(Table { memory, read, spare, is_spare: false, next: layout.bytes, end, at, left })
     }
 
     fn next(&mut self) -> Option<u8> {
         if self.next == self.end {
-            let size = self.left.min(self.buffer.len());
-            let room = self.buffer.get_mut(..size).filter(|room| !room.is_empty())?;
+            let size = self.left.min(self.spare.len());
+            let room = self.spare.get_mut(..size).filter(|room| !room.is_empty())?;
             if self.memory.read(self.at, room) != size {
                 return None;
             }
             self.at = self.at.checked_add(size)?;
             self.left = self.left.checked_sub(size)?;
-            (self.next, self.end) = (0, size);
+            (self.is_spare, self.next, self.end) = (true, 0, size);
         }
-        let byte = *self.buffer.get(self.next)?;
+        let bytes: &[u8] = if self.is_spare { self.spare } else { self.read };
+        let byte = *bytes.get(self.next)?;
         self.next = self.next.checked_add(1)?;
         Some(byte)
     }

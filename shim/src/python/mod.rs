@@ -19,7 +19,11 @@ use crate::buffers::Claim;
 use crate::text::Text;
 use crate::trace::Event;
 use crate::{config, process, sys};
+use frames::Room;
 use pack::Pack;
+
+/// Bytes for files and functions, more than fit into a line.
+const TEXTS: usize = 5120;
 
 /// Writes the stack that belongs to event `of`.
 pub fn stack(of: u64) {
@@ -33,8 +37,10 @@ pub fn stack(of: u64) {
     let time = sys::clock(libc::CLOCK_MONOTONIC);
     let Some(mut claim) = Claim::new(process::pid()) else { return };
     let buffers = claim.get();
-    let mut pack = Pack::new(&mut buffers.file);
-    let Some(minor) = read(process, &mut buffers.line, &mut pack) else { return };
+    let Some((texts, rest)) = buffers.file.split_at_mut_checked(TEXTS) else { return };
+    let mut pack = Pack::new(texts);
+    let Some(mut room) = Room::new(rest, &mut buffers.line) else { return };
+    let Some(minor) = read(process, &mut room, &mut pack) else { return };
     let mut python = Text::<8>::new();
     python.push(b"3.");
     python.push_number(minor.into());
@@ -54,7 +60,7 @@ pub fn stack(of: u64) {
 }
 
 /// Collects the frames of the calling thread, and tells the minor version of its Python; `None` if it runs none.
-fn read(process: &process::Process, room: &mut [u8], pack: &mut Pack) -> Option<u32> {
+fn read(process: &process::Process, room: &mut Room, pack: &mut Pack) -> Option<u32> {
     let memory = guard::Memory::new()?;
     let python = runtime::known(&memory)?;
     let innermost = thread::innermost(process, &memory, &python)?;

@@ -8,6 +8,10 @@ pub struct Pack<'b> {
     bytes: Bytes<'b>,
     /// Whether outer frames are missing.
     pub is_cut: bool,
+    /// Of the frame that is being added: where it begins, its line, and where its name begins.
+    start: usize,
+    line: u32,
+    name: usize,
 }
 
 /// Bytes that only grow, as far as there is room.
@@ -46,7 +50,7 @@ impl Bytes<'_> {
 impl<'b> Pack<'b> {
     /// Empty.
     pub fn new(room: &'b mut [u8]) -> Pack<'b> {
-        Pack { bytes: Bytes { room, len: 0, full: false }, is_cut: false }
+        Pack { bytes: Bytes { room, len: 0, full: false }, is_cut: false, start: 0, line: 0, name: 0 }
     }
 
     /// Notes that there are frames which are not in it.
@@ -54,23 +58,34 @@ impl<'b> Pack<'b> {
         self.is_cut = true;
     }
 
-    /// Adds a frame; false if it does not fit whole.
-    pub fn push(&mut self, line: u32, file: impl FnOnce(&mut Bytes), name: impl FnOnce(&mut Bytes)) -> bool {
-        let bytes = &mut self.bytes;
-        let start = bytes.len;
-        bytes.push(&[0; HEAD]);
-        let before_file = bytes.len;
-        file(bytes);
-        let before_name = bytes.len;
-        name(bytes);
-        let sizes = [before_name.wrapping_sub(before_file), bytes.len.wrapping_sub(before_name)];
-        let head = bytes.room.get_mut(start..before_file).filter(|_| !bytes.full);
+    /// Begins a frame.
+    pub fn begin(&mut self, line: u32) {
+        (self.start, self.line) = (self.bytes.len, line);
+        self.bytes.push(&[0; HEAD]);
+    }
+
+    /// Where the file of the frame goes.
+    pub fn file(&mut self) -> &mut Bytes<'b> {
+        &mut self.bytes
+    }
+
+    /// Where the function's name goes, behind the file.
+    pub fn name(&mut self) -> &mut Bytes<'b> {
+        self.name = self.bytes.len;
+        &mut self.bytes
+    }
+
+    /// Ends a frame; false if it does not fit whole, and is left out.
+    pub fn end(&mut self) -> bool {
+        let file = self.start.saturating_add(HEAD);
+        let sizes = [self.name.wrapping_sub(file), self.bytes.len.wrapping_sub(self.name)];
+        let head = self.bytes.room.get_mut(self.start..file).filter(|_| !self.bytes.full);
         let Some(head) = head else {
-            bytes.len = start;
+            self.bytes.len = self.start;
             return false;
         };
         let [file_size, name_size] = sizes.map(|size| (size as u16).to_ne_bytes());
-        let [a, b, c, d] = line.to_ne_bytes();
+        let [a, b, c, d] = self.line.to_ne_bytes();
         for (to, from) in head.iter_mut().zip([[a, b], [c, d], file_size, name_size].as_flattened()) {
             *to = *from;
         }

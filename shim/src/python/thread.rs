@@ -24,7 +24,7 @@ pub fn innermost(process: &Process, memory: &Memory, python: &Runtime) -> Option
         if interpreter == 0 {
             break;
         }
-        let mut state = memory.word(interpreter.checked_add(layout.threads)?)?;
+        let [next_interpreter, mut state] = memory.words(interpreter, [layout.next_interpreter, layout.threads])?;
         while state != 0 {
             threads = threads.checked_sub(1)?;
             let at = [layout.next_thread, layout.thread, layout.kernel_thread.unwrap_or(layout.thread)];
@@ -46,7 +46,7 @@ pub fn innermost(process: &Process, memory: &Memory, python: &Runtime) -> Option
             }
             state = next;
         }
-        interpreter = memory.word(interpreter.checked_add(layout.next_interpreter)?)?;
+        interpreter = next_interpreter;
     }
     found.map(|candidate: Candidate| candidate.frame)
 }
