@@ -150,7 +150,7 @@ impl Chain {
             let (code, instruction) = (word(layout.code)? & !7, word(layout.instruction & !7)?);
             self.next = word(layout.previous)?;
             if !is_entry(owner) {
-                return Some(Some(Frame { code, instruction, owner }));
+                return (code != 0).then_some(Some(Frame { code, instruction, owner }));
             }
         }
         Some(None)
@@ -164,6 +164,7 @@ fn first_like(addresses: &[usize; BATCH], index: usize) -> usize {
 }
 
 /// What the frames run, each if it is a function of the program.
+#[inline(never)]
 fn places(
     memory: &Memory,
     python: &Runtime,
@@ -229,6 +230,7 @@ fn place(python: &Runtime, frame: &Frame, code: &[u8], first: usize) -> Option<O
 }
 
 /// Adds what can be said of the places; false if there was no room for all of it.
+#[inline(never)]
 fn describe(
     memory: &Memory,
     python: &Runtime,

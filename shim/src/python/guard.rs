@@ -54,6 +54,7 @@ impl Memory {
     }
 
     /// Reads several things, in one call to the kernel where all of them are there.
+    #[inline(never)]
     pub fn read_all<const N: usize>(&self, parts: &mut [Part; N]) {
         if self.descriptor < 0 {
             let place = |at, part: &Part| libc::iovec { iov_base: at, iov_len: part.into.len() };

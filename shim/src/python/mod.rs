@@ -59,7 +59,9 @@ pub fn stack(of: u64) {
     });
 }
 
-/// Collects the frames of the calling thread, and tells the minor version of its Python; `None` if it runs none.
+/// Collects the frames of the calling thread, and tells the minor version of its Python; `None` if it runs none. Not a
+/// part of its caller, whose stack is small that way while the event is written.
+#[inline(never)]
 fn read(process: &process::Process, room: &mut Room, pack: &mut Pack) -> Option<u32> {
     let memory = guard::Memory::new()?;
     let python = runtime::known(&memory)?;

@@ -13,6 +13,7 @@ const MOST_THREADS: usize = 4096;
 const MOST_INLINED: usize = 4096;
 
 /// The innermost frame of the calling thread.
+#[inline(never)]
 pub fn innermost(process: &Process, memory: &Memory, python: &Runtime) -> Option<usize> {
     let layout = &python.layout;
     let (this, original) = (runtime::this_thread(), runtime::kernel_thread(process, memory));

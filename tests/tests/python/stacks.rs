@@ -140,3 +140,30 @@ fn an_embedded_python_is_found_when_it_comes() {
         skip("stacks of an embedded CPython: none has a shared library");
     }
 }
+
+/// A handler may interrupt the interpreter between any two instructions, where its frames are half made. What is said
+/// of the stack then may be little, but each function has the line that it can have.
+#[test]
+fn a_question_from_a_signal_handler_does_no_harm() {
+    for python in versions::all() {
+        let bench = Bench::new();
+        let library = bench.compile("python/ticker", "ticker.so", &["-shared", "-fPIC"]);
+        run(python.traced(&bench, &[], "ticked.py").arg(library));
+        let functions: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(bench.path("functions")).unwrap()).unwrap();
+        let trace = bench.trace();
+        let (asked, stacks) = (trace.calls("query", "sysconf").len(), trace.events("stack"));
+        assert!(asked > 100 && stacks.len() * 10 > asked * 8, "{}: {} of {asked}", python.version, stacks.len());
+        for stack in stacks {
+            let frames = stack["frames"].as_array().unwrap();
+            for frame in frames.iter().filter(|frame| frame["file"].as_str().unwrap().ends_with("ticked.py")) {
+                let line = frame["line"].as_u64().unwrap();
+                let fits = |function: &serde_json::Value| {
+                    function[0] == frame["func"]
+                        && (function[1].as_u64().unwrap()..=function[2].as_u64().unwrap()).contains(&line)
+                };
+                assert!(line == 0 || functions.as_array().unwrap().iter().any(fits), "{}: {stack}", python.version);
+            }
+        }
+    }
+}
