@@ -147,16 +147,10 @@ pub fn page(size: usize) -> Option<*mut u8> {
 
 /// Copies what this process has at `at` into `buf`, up to the first page that is not there; tells how much, or `-errno`.
 pub fn peek(at: usize, buf: &mut [u8]) -> isize {
-    let (local, remote) = ([buf.as_mut_ptr() as usize, buf.len()], [at, buf.len()]);
-    let result: isize;
-    // SAFETY: the kernel writes into our buffer only, and reports an address that is not there. Each vector is a
-    // `struct iovec`; process_vm_readv takes six arguments, the last is 0.
-    unsafe {
-        asm!("syscall", inlateout("rax") libc::SYS_process_vm_readv as isize => result, in("rdi") getpid() as usize,
-            in("rsi") local.as_ptr() as usize, in("rdx") 1usize, in("r10") remote.as_ptr() as usize, in("r8") 1usize,
-            in("r9") 0usize, lateout("rcx") _, lateout("r11") _, options(nostack));
-    }
-    result
+    let to = [libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() }];
+    let from = [libc::iovec { iov_base: at as *mut _, iov_len: buf.len() }];
+    // SAFETY: the buffer is ours.
+    unsafe { copy_guarded(getpid(), &to, &from) }
 }
 
 /// Soft and hard limit of a resource of this process.
@@ -258,14 +252,9 @@ pub fn load_once(fd: i32, buf: &mut [u8]) -> Result<&[u8], i32> {
 /// # Safety
 /// The places in `to` are the caller's to write.
 pub unsafe fn copy_guarded(pid: u32, to: &[libc::iovec], from: &[libc::iovec]) -> isize {
-    let result: isize;
+    let arguments = [pid as usize, to.as_ptr() as usize, to.len(), from.as_ptr() as usize, from.len(), 0];
     // SAFETY: the kernel checks every address in `from`, and the caller answers for those in `to`.
-    unsafe {
-        asm!("syscall", inlateout("rax") libc::SYS_process_vm_readv as isize => result, in("rdi") pid as usize,
-            in("rsi") to.as_ptr(), in("rdx") to.len(), in("r10") from.as_ptr(), in("r8") from.len(), in("r9") 0usize,
-            lateout("rcx") _, lateout("r11") _, options(nostack));
-    }
-    result
+    unsafe { arch::call6(libc::SYS_process_vm_readv, arguments) }
 }
 
 /// Reads a descriptor from `offset` on, at most `buf.len()` bytes. Negative: `-errno`.

@@ -389,6 +389,8 @@ fn note_memory_file(path: &CStr, meminfo: bool, return_address: usize) {
     let number = Call::seen(row!("open", open), return_address).file(path, !meminfo);
     if meminfo && number != 0 {
         view::write(number, view::Asked::File);
-        python::stack(number);
+        if arch::thread().depth.get() == 0 {
+            python::stack(number);
+        }
     }
 }

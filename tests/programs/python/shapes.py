@@ -151,6 +151,12 @@ def other_functions():
     for ask in (note, open):
         file = ask("/proc/meminfo")
     file.close()
+    nvml = ctypes.CDLL(os.path.join(os.path.dirname(asking.LIBRARY), "libnvidia-ml.so.1"))
+    handle, info = ctypes.c_void_p(), (ctypes.c_uint64 * 3)()
+    assert nvml.nvmlInit_v2() == 0
+    assert nvml.nvmlDeviceGetHandleByIndex_v2(0, ctypes.byref(handle)) == 0
+    for ask in (note, nvml.nvmlDeviceGetMemoryInfo):
+        ask(handle, info)
 
 
 def main():
