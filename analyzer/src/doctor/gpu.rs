@@ -77,8 +77,8 @@ fn ask() -> Result<Answer, String> {
     if let Some(mut out) = child.stdout.take() {
         out.read_to_string(&mut text).map_err(failed)?;
     }
-    // The last line: a library may print one of its own.
-    let answer = text.lines().last().and_then(|line| serde_json::from_str(line).ok());
+    // A library may print lines of its own, before or, at exit, behind ours.
+    let answer = text.lines().rev().find_map(|line| serde_json::from_str(line).ok());
     answer.ok_or_else(|| format!("asking the driver ended with {status}"))
 }
 

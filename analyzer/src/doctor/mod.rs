@@ -30,8 +30,9 @@ use serde::Serialize;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 /// Raised when a name of the JSON changes its meaning.
 const SCHEMA: u32 = 1;
@@ -50,8 +51,11 @@ pub struct Options {
     /// The same as --format json: for bug reports, secrets blanked
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
+    /// Started anew with an inert preload
+    #[arg(long, hide = true)]
+    pub inert: bool,
     /// The program that would be traced, behind `--`
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 
@@ -72,6 +76,9 @@ pub struct Report {
 /// # Errors
 /// Internal, if the report cannot be written.
 pub fn command(options: &Options) -> Result<ExitCode, Failure> {
+    if !options.inert && is_preloaded() {
+        return Err(start_inert().into());
+    }
     let report = examine(options);
     let format = if options.json { Format::Json } else { options.format };
     match format {
@@ -81,9 +88,28 @@ pub fn command(options: &Options) -> Result<ExitCode, Failure> {
     Ok(if report.traceable { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
+/// Whether this very process would leave a trace: in a shell where `kvtrace env` was evaluated.
+fn is_preloaded() -> bool {
+    let disabled = std::env::var_os("KVTRACE_DISABLE").is_some_and(|value| value == "1");
+    !disabled && std::fs::read_to_string("/proc/self/maps").is_ok_and(|maps| maps.contains(preload::NAME))
+}
+
+/// Becomes the same command with an inert preload. Comes back only if that fails.
+fn start_inert() -> std::io::Error {
+    let exe = match std::env::current_exe() {
+        Ok(exe) => exe,
+        Err(error) => return error,
+    };
+    let mut arguments = std::env::args_os().skip(1);
+    let mut again = Command::new(exe);
+    again.args(arguments.by_ref().take(1)).arg("--inert").args(arguments);
+    again.env("KVTRACE_DISABLE", "1").exec()
+}
+
 fn examine(options: &Options) -> Report {
     let machine = Machine::here();
     let variables: Vec<(String, String)> = std::env::vars_os()
+        .filter(|(name, _)| !(options.inert && name == "KVTRACE_DISABLE"))
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect();
     let shim = preload::find(options.shim.as_deref());
