@@ -2,6 +2,8 @@
 
 /// `kvtrace doctor` on real programs and drivers.
 mod doctor;
+/// docs/install.md.
+mod document;
 /// The driver and the machine, as `doctor` asks them.
 mod driver;
 /// `kvtrace env`, `shim-path`, `completions` and `man`.

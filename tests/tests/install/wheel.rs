@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What `scripts/package` made; skipped aloud if it did not, or before the last build.
-fn package(ending: &str) -> Option<PathBuf> {
+pub fn package(ending: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/package");
     let found = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let found = found.into_iter().find(|path| path.to_string_lossy().ends_with(ending));
