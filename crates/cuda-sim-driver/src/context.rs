@@ -5,7 +5,7 @@ use crate::{INVALID_DEVICE, SUCCESS, code, gpus, ordinal_of};
 use kvtrace_cuda_sim::abi::Out;
 use kvtrace_cuda_sim::profile::MOST_DEVICES;
 use kvtrace_cuda_sim::{Device, Error};
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A context handle: the address of an object that nobody looks into.
@@ -17,8 +17,32 @@ static HOLDERS: [AtomicU32; MOST_DEVICES] = [const { AtomicU32::new(0) }; MOST_D
 const INVALID_CONTEXT: i32 = 201;
 
 thread_local! {
-    /// The contexts of this thread, the current one last.
-    static STACK: RefCell<Vec<Context>> = const { RefCell::new(Vec::new()) };
+    /// The contexts of this thread. No value with a destructor: programs call when the thread's values are gone.
+    static STACK: Cell<Stack> = const { Cell::new(Stack { depth: 0, contexts: [0; DEEPEST] }) };
+}
+
+/// More than programs nest; what is pushed beyond takes the place of the uppermost.
+const DEEPEST: usize = 16;
+
+/// The current context is the last of those in use.
+#[derive(Clone, Copy)]
+struct Stack {
+    depth: usize,
+    contexts: [Context; DEEPEST],
+}
+
+fn push(context: Context) {
+    let mut stack = STACK.get();
+    stack.depth = (stack.depth + 1).min(DEEPEST);
+    stack.contexts[stack.depth - 1] = context;
+    STACK.set(stack);
+}
+
+fn pop() -> Option<Context> {
+    let mut stack = STACK.get();
+    stack.depth = stack.depth.checked_sub(1)?;
+    STACK.set(stack);
+    Some(stack.contexts[stack.depth])
 }
 
 fn context(ordinal: i32) -> Context {
@@ -37,7 +61,8 @@ fn device_of(context: Context) -> Option<usize> {
 }
 
 fn top() -> Context {
-    STACK.with_borrow(|stack| stack.last().copied().unwrap_or(0))
+    let stack = STACK.get();
+    stack.depth.checked_sub(1).map_or(0, |last| stack.contexts[last])
 }
 
 /// Number of the device whose context is current; beyond all devices if none is.
@@ -111,7 +136,7 @@ pub extern "C" fn cuDevicePrimaryCtxGetState(device: i32, flags: Out<u32>, activ
 fn create(handle: Out<Context>, device: i32) -> i32 {
     match hold(device) {
         SUCCESS => {
-            STACK.with_borrow_mut(|stack| stack.push(context(device)));
+            push(context(device));
             handle.set(context(device))
         }
         failure => failure,
@@ -141,11 +166,9 @@ pub extern "C" fn cuCtxCreate_v4(handle: Out<Context>, _parameters: usize, _flag
 #[unsafe(no_mangle)]
 pub extern "C" fn cuCtxDestroy_v2(context: Context) -> i32 {
     let Some(ordinal) = device_of(context) else { return INVALID_CONTEXT };
-    STACK.with_borrow_mut(|stack| {
-        if stack.last() == Some(&context) {
-            stack.pop();
-        }
-    });
+    if top() == context {
+        pop();
+    }
     let_go(ordinal as i32)
 }
 
@@ -164,12 +187,10 @@ pub extern "C" fn cuCtxSetCurrent(context: Context) -> i32 {
     if !is_known(context) {
         return INVALID_CONTEXT;
     }
-    STACK.with_borrow_mut(|stack| {
-        stack.pop();
-        if context != 0 {
-            stack.push(context);
-        }
-    });
+    pop();
+    if context != 0 {
+        push(context);
+    }
     SUCCESS
 }
 
@@ -183,7 +204,7 @@ pub extern "C" fn cuCtxPushCurrent_v2(context: Context) -> i32 {
     if context == 0 || !is_known(context) {
         return INVALID_CONTEXT;
     }
-    STACK.with_borrow_mut(|stack| stack.push(context));
+    push(context);
     SUCCESS
 }
 
@@ -194,7 +215,7 @@ pub extern "C" fn cuCtxPushCurrent(context: Context) -> i32 {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuCtxPopCurrent_v2(handle: Out<Context>) -> i32 {
-    match STACK.with_borrow_mut(Vec::pop) {
+    match pop() {
         Some(context) => {
             handle.offer(context);
             SUCCESS

@@ -13,14 +13,26 @@ static PRIMARY: Mutex<BTreeMap<i32, Handle>> = Mutex::new(BTreeMap::new());
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
-    /// The generation and the device whose context is current in this thread.
-    static BOUND: Cell<(u64, i32)> = const { Cell::new((0, 0)) };
+    /// The generation that this thread last had a context of; 0 before the first.
+    static BOUND: Cell<u64> = const { Cell::new(0) };
+    /// The device that this thread chose here.
     static DEVICE: Cell<i32> = const { Cell::new(0) };
 }
 
-/// The device that this thread has chosen.
+/// The device of this thread: that of its current context, which another copy of the runtime may have made current, or
+/// the one that it chose here.
 pub(crate) fn device() -> i32 {
-    DEVICE.get()
+    let mut device = DEVICE.get();
+    if current() != 0 {
+        driver::cuCtxGetDevice(&mut device, 0);
+    }
+    device
+}
+
+fn current() -> Handle {
+    let mut context = 0;
+    driver::cuCtxGetCurrent(&mut context);
+    context
 }
 
 /// Initialises the driver, once in a process.
@@ -29,15 +41,22 @@ pub(crate) fn init() -> i32 {
     *RESULT.get_or_init(|| driver::cuInit(0))
 }
 
-/// Makes the primary context current in this thread.
+/// Sees to it that a context is current in this thread: whatever is, or else the primary one of its device.
 pub(crate) fn ready() -> i32 {
-    let wanted = (GENERATION.load(Ordering::Acquire), DEVICE.get());
-    if BOUND.get() == wanted {
+    let generation = GENERATION.load(Ordering::Acquire);
+    // One that was reset is no longer there, although it is still on the thread's stack.
+    if [0, generation].contains(&BOUND.get()) && current() != 0 {
+        BOUND.set(generation);
         return SUCCESS;
     }
+    bind(generation)
+}
+
+/// Makes the primary context of the thread's device current.
+fn bind(generation: u64) -> i32 {
     match retain(DEVICE.get()).and_then(|context| checked(driver::cuCtxSetCurrent(context))) {
         Ok(()) => {
-            BOUND.set(wanted);
+            BOUND.set(generation);
             SUCCESS
         }
         Err(failure) => failure,
@@ -91,7 +110,7 @@ pub extern "C" fn cudaSetDevice(device: i32) -> i32 {
     match driver::cuDeviceGetCount(&mut count) {
         SUCCESS if (0..count).contains(&device) => {
             DEVICE.set(device);
-            with_context(|| SUCCESS)
+            done(bind(GENERATION.load(Ordering::Acquire)))
         }
         SUCCESS => done(INVALID_DEVICE),
         failure => done(failure),
@@ -102,8 +121,8 @@ pub extern "C" fn cudaInitDevice(device: i32, _device_flags: u32, _flags: u32) -
     cudaSetDevice(device)
 }
 
-pub extern "C" fn cudaGetDevice(device: *mut i32) -> i32 {
-    with_driver(|| crate::pointer::write(device, DEVICE.get()))
+pub extern "C" fn cudaGetDevice(place: *mut i32) -> i32 {
+    with_driver(|| crate::pointer::write(place, device()))
 }
 
 /// Picks the first device, whatever is asked of it.
@@ -117,12 +136,13 @@ pub extern "C" fn cudaDeviceSynchronize() -> i32 {
 
 pub extern "C" fn cudaDeviceReset() -> i32 {
     with_driver(|| {
+        let device = device();
         let mut primary = PRIMARY.lock().unwrap_or_else(PoisonError::into_inner);
-        if primary.remove(&DEVICE.get()).is_none() {
+        if primary.remove(&device).is_none() {
             return SUCCESS;
         }
         GENERATION.fetch_add(1, Ordering::AcqRel);
-        driver::cuDevicePrimaryCtxReset(DEVICE.get())
+        driver::cuDevicePrimaryCtxReset(device)
     })
 }
 

@@ -108,6 +108,9 @@ driver! {
     fn cuDevicePrimaryCtxRetain(context: *mut Handle, device: i32);
     fn cuDevicePrimaryCtxReset(device: i32);
     fn cuCtxSetCurrent(context: Handle);
+    fn cuCtxGetCurrent(context: *mut Handle);
+    // As with `cuCtxSynchronize` below; no context means the current one.
+    fn cuCtxGetDevice(device: *mut i32, context: Handle);
     // CUDA 13 added the context; an older function ignores it.
     fn cuCtxSynchronize(context: Handle);
     fn cuCtxGetLimit(value: *mut usize, limit: i32);
