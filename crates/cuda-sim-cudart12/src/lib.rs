@@ -3,6 +3,8 @@
 
 #![allow(non_snake_case, reason = "the functions carry the runtime API's names")]
 
+use core::ptr::null_mut;
+
 mod exports {
     //! Every name that the library exports, from the build script.
     include!(concat!(env!("OUT_DIR"), "/exports.rs"));
@@ -25,10 +27,29 @@ pub(crate) extern "C" fn cudaEventElapsedTime_v2(milliseconds: *mut f32, start: 
     kvtrace_cuda_sim_runtime::cudaEventElapsedTime(milliseconds, start, end)
 }
 
-pub(crate) extern "C" fn cudaStreamGetCaptureInfo_v2(stream: usize, status: *mut i32, id: *mut u64) -> i32 {
-    kvtrace_cuda_sim_runtime::cudaStreamGetCaptureInfo(stream, status, id)
+pub(crate) extern "C" fn cudaStreamGetCaptureInfo(stream: usize, status: *mut i32, id: *mut u64) -> i32 {
+    cudaStreamGetCaptureInfo_v2(stream, status, id, null_mut(), null_mut(), null_mut())
 }
 
-pub(crate) extern "C" fn cudaStreamGetCaptureInfo_v3(stream: usize, status: *mut i32, id: *mut u64) -> i32 {
-    kvtrace_cuda_sim_runtime::cudaStreamGetCaptureInfo(stream, status, id)
+pub(crate) extern "C" fn cudaStreamGetCaptureInfo_v2(
+    stream: usize,
+    status: *mut i32,
+    id: *mut u64,
+    graph: *mut usize,
+    needs: *mut usize,
+    count: *mut usize,
+) -> i32 {
+    cudaStreamGetCaptureInfo_v3(stream, status, id, graph, needs, null_mut(), count)
+}
+
+pub(crate) extern "C" fn cudaStreamGetCaptureInfo_v3(
+    stream: usize,
+    status: *mut i32,
+    id: *mut u64,
+    graph: *mut usize,
+    needs: *mut usize,
+    edges: *mut usize,
+    count: *mut usize,
+) -> i32 {
+    kvtrace_cuda_sim_runtime::cudaStreamGetCaptureInfo(stream, status, id, graph, needs, edges, count)
 }

@@ -7,6 +7,7 @@
 
 mod array;
 mod attributes;
+mod capture;
 mod context;
 mod copy;
 mod device;
@@ -27,8 +28,8 @@ mod vmm;
 
 #[allow(unused_imports, reason = "the generated stubs and table name every function by `crate::`")]
 use {
-    array::*, attributes::*, context::*, copy::*, device::*, foreign::*, graph::*, lookup::*, memory::*, module::*,
-    pool::*, stream::*, stubs::*, vmm::*,
+    array::*, attributes::*, capture::*, context::*, copy::*, device::*, foreign::*, graph::*, lookup::*, memory::*,
+    module::*, pool::*, stream::*, stubs::*, vmm::*,
 };
 
 use kvtrace_cuda_sim::{Device, Error, Result, profile, state};

@@ -47,22 +47,6 @@ pub extern "C" fn cuStreamGetCtx(_stream: usize, context: Out<usize>) -> i32 {
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuStreamIsCapturing(_stream: usize, status: Out<i32>) -> i32 {
-    status.set(0)
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn cuStreamGetCaptureInfo_v2(_stream: usize, status: Out<i32>, id: Out<u64>) -> i32 {
-    id.offer(0);
-    status.set(0)
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn cuStreamEndCapture(_stream: usize, graph: Out<usize>) -> i32 {
-    graph.set(fresh_handle())
-}
-
-#[unsafe(no_mangle)]
 pub extern "C" fn cuEventCreate(event: Out<usize>, _flags: u32) -> i32 {
     event.set(fresh_handle())
 }

@@ -215,3 +215,15 @@ pub(crate) extern "C" fn nvmlDeviceGetPciInfo_v2(device: Handle, info: Out<PciIn
 pub(crate) extern "C" fn nvmlDeviceGetPciInfo(device: Handle, info: Out<PciInfo>) -> i32 {
     nvmlDeviceGetPciInfo_v2(device, info)
 }
+
+/// Access between devices is not modelled, and the driver says so too.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceGetP2PStatus(device: Handle, peer: Handle, _index: i32, status: Out<i32>) -> i32 {
+    const P2P_NOT_SUPPORTED: i32 = 5;
+    on_device(device, |_| on_device(peer, |_| wrote(status.set(P2P_NOT_SUPPORTED))))
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceGetNumaNodeId(device: Handle, node: Out<u32>) -> i32 {
+    on_device(device, |gpu| gpu.profile.numa.map_or(crate::NOT_SUPPORTED, |number| wrote(node.set(number as u32))))
+}

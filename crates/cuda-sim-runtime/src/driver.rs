@@ -150,6 +150,15 @@ driver! {
     fn cuStreamGetPriority(stream: Handle, priority: *mut i32);
     fn cuStreamGetFlags(stream: Handle, flags: *mut u32);
     fn cuStreamIsCapturing(stream: Handle, status: *mut i32);
+    fn cuStreamGetCaptureInfo(
+        stream: Handle,
+        status: *mut i32,
+        id: *mut u64,
+        graph: *mut Handle,
+        needs: *mut Handle,
+        edges: *mut Handle,
+        count: *mut usize,
+    );
     fn cuStreamBeginCapture(stream: Handle, mode: i32);
     fn cuStreamEndCapture(stream: Handle, graph: *mut Handle);
     fn cuGraphCreate(graph: *mut Handle, flags: u32);

@@ -53,13 +53,17 @@ pub extern "C" fn cudaStreamIsCapturing(stream: Handle, status: *mut i32) -> i32
     with_context(|| driver::cuStreamIsCapturing(stream, status))
 }
 
-/// Every form of this function begins with these three arguments, and says in the first answer that the others mean
-/// nothing.
-pub extern "C" fn cudaStreamGetCaptureInfo(stream: Handle, status: *mut i32, id: *mut u64) -> i32 {
-    with_context(|| {
-        out(id).offer(0);
-        driver::cuStreamIsCapturing(stream, status)
-    })
+/// The form of CUDA 13; earlier ones have fewer places.
+pub extern "C" fn cudaStreamGetCaptureInfo(
+    stream: Handle,
+    status: *mut i32,
+    id: *mut u64,
+    graph: *mut Handle,
+    needs: *mut Handle,
+    edges: *mut Handle,
+    count: *mut usize,
+) -> i32 {
+    with_context(|| driver::cuStreamGetCaptureInfo(stream, status, id, graph, needs, edges, count))
 }
 
 pub extern "C" fn cudaThreadExchangeStreamCaptureMode(mode: *mut i32) -> i32 {

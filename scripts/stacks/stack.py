@@ -1,0 +1,134 @@
+"""What the checks of real stacks have in common: a program under the preload on a simulated GPU, and its trace."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+KIT = pathlib.Path(os.environ["KVTRACE_KIT"])
+SIM = KIT / "lib/sim"
+GIB = 1 << 30
+FOLDER = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else None
+
+
+def environment(folder, gpu, cuda=13, **more):
+    """The environment of a program that shall see the simulated GPU, traced into `folder`."""
+    rows = (line.split() for line in (SIM / "preload").read_text().splitlines())
+    libraries = [str(SIM / library) for major, library in rows if int(major) == cuda]
+    return os.environ | {
+        # The real libraries are found by paths inside the wheels, which only a loaded library of the same name beats.
+        "LD_PRELOAD": " ".join([str(KIT / "lib/libkvtrace.so"), *libraries]),
+        "LD_LIBRARY_PATH": str(SIM),
+        "TRITON_LIBCUDA_PATH": str(SIM),
+        "KVTRACE_OUT": str(folder / "trace"),
+        "KVTRACE_SIM_STATE": str(folder / "gpu.state"),
+        "KVTRACE_SIM_GPU": gpu,
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONUNBUFFERED": "1",
+    } | more
+
+
+def run(name, gpu, command, timeout=900, until=None, **more):
+    """Runs `command`, and returns its log and its trace. With `until`, ends it once that gives true."""
+    folder = FOLDER / name
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    with open(folder / "log", "w+") as log:
+        child = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, env=environment(folder, gpu, **more), cwd=folder,
+            start_new_session=True,
+        )
+        while child.poll() is None:
+            if time.monotonic() - begun > timeout or (until and until()):
+                # The whole group: servers have workers.
+                os.killpg(child.pid, 15)
+                try:
+                    child.wait(60)
+                except subprocess.TimeoutExpired:
+                    os.killpg(child.pid, 9)
+                break
+            time.sleep(0.5)
+        child.wait()
+    text = (folder / "log").read_text(errors="replace")
+    if until is None and child.returncode != 0:
+        print("\n".join(text.splitlines()[-25:]))
+        fail(f"{name}: exit {child.returncode} after {time.monotonic() - begun:.0f} s")
+    print(f"{name}: {time.monotonic() - begun:.0f} s")
+    return text, Trace(folder / "trace")
+
+
+class Trace:
+    """The events of a run, by process."""
+
+    def __init__(self, folder):
+        self.processes = []
+        for path in sorted(folder.glob("*.jsonl")):
+            lines = path.read_text(errors="replace").splitlines()
+            # The last line of a process that was killed may be torn.
+            self.processes.append([json.loads(line) for line in lines if line.endswith("}")])
+
+    def calls(self, event, layer="driver"):
+        """The events of one kind, one list for each process that has any."""
+        chosen = ([e for e in events if e["ev"] == event and e.get("layer") == layer] for events in self.processes)
+        return [events for events in chosen if events]
+
+    def calls_in_order(self):
+        """Allocations and frees of device memory, as the driver saw them, of all processes."""
+        events = [e for events in self.processes for e in events if e["ev"] in ("alloc", "free")]
+        return sorted((e for e in events if e.get("layer") == "driver" and e.get("kind") != "host"), key=lambda e: e["t"])
+
+    def queries(self, process):
+        """Memory figures that the driver gave."""
+        return [e for e in process if e["ev"] == "query" and e.get("layer") == "driver" and e.get("rc") == 0 and "free" in e]
+
+    def device_names(self):
+        return {e["name"] for events in self.processes for e in events if e["ev"] == "device" and "name" in e}
+
+
+def find(pattern, text):
+    """The last match of a pattern in a log; numbers without their commas."""
+    found = re.findall(pattern, text)
+    if not found:
+        fail(f"no line like {pattern!r} in the log")
+    return found[-1].replace(",", "") if isinstance(found[-1], str) else tuple(word.replace(",", "") for word in found[-1])
+
+
+def same(what, ours, theirs, within):
+    print(f"  {what}: by our events {ours:.4f}, by its log {theirs}")
+    if abs(ours - float(theirs)) > within:
+        fail(f"{what}: {ours} is not {theirs}")
+
+
+def must(what, holds):
+    print(f"  {what}: {'yes' if holds else 'NO'}")
+    if not holds:
+        fail(what)
+
+
+def fail(why):
+    print(f"FAILED: {why}", file=sys.stderr)
+    sys.exit(1)
+
+
+def model(folder):
+    """A config.json of Qwen2-7B's shape: 28 layers, 57344 bytes of KV cache per token in 16 bits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = dict(
+        architectures=["Qwen2ForCausalLM"], model_type="qwen2", hidden_size=3584, intermediate_size=18944,
+        num_hidden_layers=28, num_attention_heads=28, num_key_value_heads=4, vocab_size=152064,
+        max_position_embeddings=32768, rms_norm_eps=1e-6, rope_theta=1e6, torch_dtype="bfloat16", hidden_act="silu",
+        tie_word_embeddings=False, bos_token_id=151643, eos_token_id=151645, use_sliding_window=False,
+    )
+    (folder / "config.json").write_text(json.dumps(shape))
+    return folder
+
+
+BYTES_PER_TOKEN = 28 * 2 * 4 * 128 * 2
+
+
+def meminfo(field):
+    """A field of /proc/meminfo, in bytes."""
+    return int(re.search(rf"^{field}:\s+(\d+) kB", pathlib.Path("/proc/meminfo").read_text(), re.M)[1]) << 10
