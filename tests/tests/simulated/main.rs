@@ -2,6 +2,8 @@
 
 /// Every way to reach the runtime is traced with the right caller.
 mod callers;
+/// Several devices, devices from a file, and the libraries that compute nothing.
+mod devices;
 /// Page cache moves the KV cache of a GPU that shares its memory, and the analyzer says so.
 mod page_cache;
 /// Each runtime's order of calls is recognised.

@@ -1,0 +1,111 @@
+"""vLLM: the engine's start to its "GPU KV cache size" line on a discrete and on a unified GPU, the server to /health, and
+two ranks of tensor parallelism. The figures that it logs are compared with its own events."""
+
+import os
+import socket
+import sys
+import urllib.request
+
+UTILIZATION = 0.9
+LENGTH = 8192
+# Without nvcc the sampler and the products of these two cannot be built.
+NO_COMPILER = {"VLLM_USE_FLASHINFER_SAMPLER": "0", "VLLM_USE_DEEP_GEMM": "0", "VLLM_NO_USAGE_STATS": "1"}
+
+
+def engine(path, utilization, ranks):
+    from vllm import LLM
+
+    LLM(
+        model=path, load_format="dummy", skip_tokenizer_init=True, enforce_eager=True, max_model_len=LENGTH,
+        gpu_memory_utilization=utilization, tensor_parallel_size=ranks,
+    )
+    print("engine is up")
+
+
+def figures(name, log, trace, utilization, ranks=1):
+    """What the log says of the KV cache against what the events say."""
+    from stack import BYTES_PER_TOKEN, GIB, find, must, same
+
+    available = find(r"Available KV cache memory: ([\d.]+) GiB", log)
+    tokens = find(r"GPU KV cache size: ([\d,]+) tokens", log)
+    per_token = BYTES_PER_TOKEN // ranks
+    asking = [events for events in trace.processes if len(trace.queries(events)) > 1]
+    must(f"{ranks} processes asked for memory", len(asking) == ranks)
+    for process in asking:
+        queries = trace.queries(process)
+        total = queries[0]["total"]
+        # The KV cache: the run of equal allocations, or the one, that makes up what was available.
+        allocated = [e for e in process if e["ev"] == "alloc" and e.get("layer") == "driver" and e["rc"] == 0
+                     and e.get("kind") == "device"]
+        wanted = float(available) * GIB
+        for size in sorted({e["size"] for e in allocated}, reverse=True):
+            count = sum(e["size"] == size for e in allocated)
+            if abs(size * count - wanted) < 0.02 * GIB:
+                break
+        else:
+            must(f"there is an allocation of {available} GiB", False)
+        first = next(e for e in allocated if e["size"] == size)
+        before = [q for q in queries if q["t"] < first["t"]]
+        print(f"  {name}: total {total / GIB:.2f} GiB, free {queries[0]['free'] / GIB:.2f} at first and "
+              f"{before[-1]['free'] / GIB:.2f} at last; KV cache {count} x {size} bytes")
+        same("available for the KV cache, GiB", size * count / GIB, available, 0.012)
+        same("tokens", size * count / per_token, tokens, LENGTH / 8)
+        peak = find(r"([\d.]+) GiB for peak activation", log)
+        # In the machine's own memory free is MemAvailable, which no allocation on the device changes here.
+        if "unified" not in name:
+            by_hand = utilization * total - (queries[0]["free"] - before[-1]["free"]) - float(peak) * GIB
+            same("utilization x total - what free lost - peak as logged, GiB", by_hand / GIB, available, 0.02)
+    must("the device says that it is simulated", all("simulated" in device for device in trace.device_names()))
+
+
+def check():
+    from stack import FOLDER, GIB, find, meminfo, model, must, run
+
+    import vllm
+
+    print("vLLM", vllm.__version__)
+    path = str(model(FOLDER / "model"))
+
+    def start(name, gpu, utilization=UTILIZATION, ranks=1, **more):
+        command = [sys.executable, __file__, "engine", path, str(utilization), str(ranks)]
+        log, trace = run(name, gpu, command, **NO_COMPILER, **more)
+        figures(name, log, trace, utilization, ranks)
+
+    start("discrete", "h100-80")
+    # On a unified GPU vLLM takes MemAvailable of this machine for free, which is not the simulated pool's: it may ask
+    # for no more than that.
+    total = 125_511_964 << 10
+    share = int(0.9 * meminfo("MemAvailable") / total * 100) / 100
+    if share * total > 16.5 * GIB:
+        start("unified", "gb10", share)
+    else:
+        print(f"unified: skipped, since {meminfo('MemAvailable') / GIB:.1f} GiB of this machine hold no 7B model")
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def healthy():
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).status == 200
+        except OSError:
+            return False
+
+    seen = []
+    command = [os.path.join(os.path.dirname(sys.executable), "vllm"), "serve", path, "--load-format", "dummy",
+               "--skip-tokenizer-init", "--enforce-eager", "--max-model-len", str(LENGTH), "--port", str(port),
+               "--gpu-memory-utilization", str(UTILIZATION)]
+    log, trace = run("serve", "h100-80", command, until=lambda: healthy() and not seen.append(1), **NO_COMPILER)
+    if not seen:
+        print("\n".join(log.splitlines()[-25:]))
+    must("/health answers", bool(seen))
+    figures("serve", log, trace, UTILIZATION)
+    start("two-ranks", "h100-80", ranks=2, KVTRACE_SIM_DEVICES="2")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "engine":
+        engine(sys.argv[2], float(sys.argv[3]), int(sys.argv[4]))
+    else:
+        sys.path.insert(0, os.path.dirname(__file__))
+        check()
