@@ -59,7 +59,7 @@ def figures(name, log, trace, utilization, ranks=1):
 
 
 def check():
-    from stack import FOLDER, GIB, find, meminfo, model, must, run
+    from stack import FOLDER, GIB, meminfo, model, must, run, wanted
 
     import vllm
 
@@ -67,6 +67,8 @@ def check():
     path = str(model(FOLDER / "model"))
 
     def start(name, gpu, utilization=UTILIZATION, ranks=1, **more):
+        if not wanted(name):
+            return
         command = [sys.executable, __file__, "engine", path, str(utilization), str(ranks)]
         log, trace = run(name, gpu, command, **NO_COMPILER, **more)
         figures(name, log, trace, utilization, ranks)
@@ -77,9 +79,18 @@ def check():
     total = 125_511_964 << 10
     share = int(0.9 * meminfo("MemAvailable") / total * 100) / 100
     if share * total > 16.5 * GIB:
-        start("unified", "gb10", share)
+        # What other programs of this machine give back meanwhile is more than it bears.
+        start("unified", "gb10", share, again="Error in memory profiling")
     else:
         print(f"unified: skipped, since {meminfo('MemAvailable') / GIB:.1f} GiB of this machine hold no 7B model")
+
+    if wanted("serve"):
+        serve(path)
+    start("two-ranks", "h100-80", ranks=2, KVTRACE_SIM_DEVICES="2")
+
+
+def serve(path):
+    from stack import must, run
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -100,7 +111,6 @@ def check():
         print("\n".join(log.splitlines()[-25:]))
     must("/health answers", bool(seen))
     figures("serve", log, trace, UTILIZATION)
-    start("two-ranks", "h100-80", ranks=2, KVTRACE_SIM_DEVICES="2")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -31,10 +32,18 @@ def environment(folder, gpu, cuda=13, **more):
     } | more
 
 
-def run(name, gpu, command, timeout=900, until=None, **more):
-    """Runs `command`, and returns its log and its trace. With `until`, ends it once that gives true."""
+def wanted(name):
+    """Whether a part of a check is to run: all are, unless KVTRACE_STACK_PARTS names some."""
+    parts = os.environ.get("KVTRACE_STACK_PARTS")
+    return not parts or name in parts.split(",")
+
+
+def run(name, gpu, command, timeout=900, until=None, again=None, tries=3, **more):
+    """Runs `command`, and returns its log and its trace. With `until`, ends it once that gives true. A failure whose log
+    has `again` in it is the machine's, and is tried again."""
     folder = FOLDER / name
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     begun = time.monotonic()
     with open(folder / "log", "w+") as log:
         child = subprocess.Popen(
@@ -53,6 +62,9 @@ def run(name, gpu, command, timeout=900, until=None, **more):
             time.sleep(0.5)
         child.wait()
     text = (folder / "log").read_text(errors="replace")
+    if until is None and child.returncode != 0 and again and again in text and tries > 1:
+        print(f"{name}: once more, since {again!r}")
+        return run(name, gpu, command, timeout, until, again, tries - 1, **more)
     if until is None and child.returncode != 0:
         print("\n".join(text.splitlines()[-25:]))
         fail(f"{name}: exit {child.returncode} after {time.monotonic() - begun:.0f} s")
