@@ -71,6 +71,9 @@ def check():
             return
         command = [sys.executable, __file__, "engine", path, str(utilization), str(ranks)]
         log, trace = run(name, gpu, command, **NO_COMPILER, **more)
+        if log is None:
+            print(f"{name}: skipped: other programs of this machine gave memory back while vLLM watched it")
+            return
         figures(name, log, trace, utilization, ranks)
 
     start("discrete", "h100-80")

@@ -40,7 +40,7 @@ def wanted(name):
 
 def run(name, gpu, command, timeout=900, until=None, again=None, tries=3, **more):
     """Runs `command`, and returns its log and its trace. With `until`, ends it once that gives true. A failure whose log
-    has `again` in it is the machine's, and is tried again."""
+    has `again` in it is the machine's: it is tried again, and then given up, with no log and no trace."""
     folder = FOLDER / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -62,9 +62,9 @@ def run(name, gpu, command, timeout=900, until=None, again=None, tries=3, **more
             time.sleep(0.5)
         child.wait()
     text = (folder / "log").read_text(errors="replace")
-    if until is None and child.returncode != 0 and again and again in text and tries > 1:
-        print(f"{name}: once more, since {again!r}")
-        return run(name, gpu, command, timeout, until, again, tries - 1, **more)
+    if until is None and child.returncode != 0 and again and again in text:
+        print(f"{name}: {again!r}")
+        return run(name, gpu, command, timeout, until, again, tries - 1, **more) if tries > 1 else (None, None)
     if until is None and child.returncode != 0:
         print("\n".join(text.splitlines()[-25:]))
         fail(f"{name}: exit {child.returncode} after {time.monotonic() - begun:.0f} s")
