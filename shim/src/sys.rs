@@ -165,8 +165,11 @@ pub fn limits(resource: i32) -> Option<(u64, u64)> {
 /// Asks that a fork child finds the range zeroed.
 pub fn wipe_on_fork(at: *mut u8, size: usize) -> bool {
     const MADV_WIPEONFORK: usize = 18;
+    /// No kernel knows it. Emulated ones (qemu-user 7) say yes to any advice, and do nothing.
+    const NONSENSE: usize = 0x7f7f;
     // SAFETY: the range is a mapping of ours.
-    unsafe { call(libc::SYS_madvise, at as usize, size, MADV_WIPEONFORK, 0, 0) == 0 }
+    let advise = |advice| unsafe { call(libc::SYS_madvise, at as usize, size, advice, 0, 0) == 0 };
+    !advise(NONSENSE) && advise(MADV_WIPEONFORK)
 }
 
 /// Target of a symbolic link at a NUL-terminated path, cut to the buffer.

@@ -1,4 +1,5 @@
-/* Becomes the program named, on a kernel that has no MADV_WIPEONFORK. */
+/* Becomes the program named, on a kernel that has no MADV_WIPEONFORK; with PRETENDS in the environment, on one that says
+   yes to it as to any advice beyond, and does nothing. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/audit.h>
@@ -6,6 +7,7 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,6 +21,10 @@ int main(int argc, char **argv) {
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
+    if (getenv("PRETENDS")) {
+        filter[3].code = BPF_JMP | BPF_JGE | BPF_K;
+        filter[4].k = SECCOMP_RET_ERRNO;
+    }
     struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) return 126;
     execv(argv[1], argv + 1);
