@@ -28,13 +28,13 @@ fn main() -> io::Result<()> {
 /// Source of the exported function `name`: a jump to `target`, or a function that returns success.
 fn exported(name: &str, target: Option<&str>) -> String {
     // rustc's own version script names every exported Rust function, and what stands there gets no other version. A
-    // symbol from assembly is left to the second script; without one it must be a Rust function.
-    if env::var("CARGO_CFG_TARGET_ARCH").as_deref() != Ok("x86_64") {
-        return target.map_or_else(|| exports::stub(name, 0), |target| exports::jump(name, target));
-    }
-    let (code, argument) = match target {
-        Some(target) => ("jmp {0}", format!(", sym {target}")),
-        None => ("xor eax, eax\\nret", String::new()),
+    // symbol from assembly is left to the second script.
+    let arm = env::var("CARGO_CFG_TARGET_ARCH").as_deref() == Ok("aarch64");
+    let (code, argument) = match (target, arm) {
+        (Some(target), false) => ("jmp {0}", format!(", sym {target}")),
+        (Some(target), true) => ("b {0}", format!(", sym {target}")),
+        (None, false) => ("xor eax, eax\\nret", String::new()),
+        (None, true) => ("mov w0, 0\\nret", String::new()),
     };
     format!(
         "core::arch::global_asm!(\".section .text.{name},\\\"ax\\\",@progbits\\n.globl {name}\\n.type \

@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::{fs, io};
+use std::process::Command;
+use std::{env, fs, io};
 
 /// The names in a list file: one a line, `#` starts a comment.
 pub fn names(list: &Path) -> io::Result<BTreeSet<String>> {
@@ -133,12 +134,14 @@ pub fn link_as(soname: &str) {
     println!("cargo:rustc-cdylib-link-arg=-Wl,-Bsymbolic");
 }
 
-/// Gives `names` the symbol version `node`, where the linker can take a version script beside rustc's own.
+/// Gives `names` the symbol version `node`.
 pub fn version_node(node: &str, names: &BTreeSet<String>, out: &Path) -> io::Result<()> {
-    // GNU ld refuses a second script, and rustc uses lld by default on x86_64 only. The version is not required: a
-    // library without it serves programs that were linked with one.
-    if std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() != Ok("x86_64") {
-        return Ok(());
+    // Beside rustc's own script, which lld accepts and GNU ld does not. On x86-64 rustc links with lld by itself.
+    if env::var("CARGO_CFG_TARGET_ARCH").as_deref() != Ok("x86_64") {
+        println!("cargo:rustc-cdylib-link-arg=-fuse-ld=lld");
+        if let Some(folder) = lld_of_rustc() {
+            println!("cargo:rustc-cdylib-link-arg=-B{folder}");
+        }
     }
     let mut script = format!("{node} {{\n  global:\n");
     for name in names {
@@ -149,6 +152,14 @@ pub fn version_node(node: &str, names: &BTreeSet<String>, out: &Path) -> io::Res
     fs::write(&path, script)?;
     println!("cargo:rustc-cdylib-link-arg=-Wl,--version-script={}", path.display());
     Ok(())
+}
+
+/// Where rustup's toolchains keep an `ld.lld` for the C compiler. Others leave it to the system's.
+fn lld_of_rustc() -> Option<String> {
+    let output = Command::new(env::var_os("RUSTC")?).args(["--print", "sysroot"]).output().ok()?;
+    let sysroot = String::from_utf8(output.stdout).ok()?;
+    let folder = format!("{}/lib/rustlib/{}/bin/gcc-ld", sysroot.trim_end(), env::var("HOST").ok()?);
+    Path::new(&folder).join("ld.lld").exists().then_some(folder)
 }
 
 #[cfg(test)]
