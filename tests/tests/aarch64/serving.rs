@@ -45,6 +45,27 @@ fn the_workload_s_decision_is_the_one_of_this_machine() {
     }
 }
 
+#[test]
+fn forked_workers_have_their_own_traces_as_on_this_machine() {
+    let Some(arm) = Arm::new() else { return };
+    let here = Bench::new();
+    // What each process took and gave back, smallest first.
+    let counts = |mut command: Command, bench: &Bench| -> Vec<[usize; 3]> {
+        let options = ["serve", "--model", "tiny", "--workers", "2", "--start", "fork"];
+        run(command.env("KVTRACE_SIM_GPU", "h100-80").args(options));
+        let count = |file: &kvtrace_tests::File| {
+            ["query", "alloc", "free"].map(|kind| file.lines.iter().filter(|line| line["ev"] == kind).count())
+        };
+        let mut counts: Vec<_> = bench.trace().files.iter().map(count).collect();
+        counts.sort_unstable();
+        counts
+    };
+    let ours = counts(here.traced(kit("bin/kvtrace-workload")), &here);
+    let theirs = counts(arm.traced(arm.kit("bin/kvtrace-workload")), &arm.bench);
+    assert_eq!(theirs, ours);
+    assert!(ours.len() >= 2 && ours.iter().all(|process| process[1] > 0), "{ours:?}");
+}
+
 /// Random programs of several processes and threads: the ledger holds what the device holds.
 #[test]
 fn the_ledger_holds_what_the_device_holds() {
