@@ -209,6 +209,17 @@ pub fn clock(clock: i32) -> u64 {
     (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }
 
+/// How often this thread has given up the processor to wait for something.
+pub fn waits() -> u64 {
+    const RUSAGE_THREAD: usize = 1;
+    // struct rusage: 18 words of 64 bits, the last but one is ru_nvcsw.
+    let mut usage = [0u64; 18];
+    // SAFETY: the kernel writes one struct rusage.
+    unsafe { call(libc::SYS_getrusage, RUSAGE_THREAD, usage.as_mut_ptr() as usize, 0, 0, 0) };
+    let [.., waits, _] = usage;
+    waits
+}
+
 /// A whole small file, cut to the buffer; empty if it cannot be read.
 pub fn read_file<'b>(path: &[u8], buf: &'b mut [u8]) -> &'b [u8] {
     load(open(path, libc::O_RDONLY, 0), buf).unwrap_or_default()

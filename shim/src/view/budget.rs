@@ -11,6 +11,35 @@ const WHOLE: u64 = 50_000_000;
 /// Time that must pass for each ns of views.
 const RATIO: u64 = 20;
 
+/// A stretch of work that is measured.
+pub struct Work {
+    begin: u64,
+    processor: u64,
+    waits: u64,
+}
+
+impl Work {
+    /// It begins now.
+    pub fn begin() -> Work {
+        let (begin, processor) = (sys::clock(libc::CLOCK_MONOTONIC), sys::clock(libc::CLOCK_THREAD_CPUTIME_ID));
+        Work { begin, processor, waits: sys::waits() }
+    }
+
+    /// When it began, by CLOCK_MONOTONIC.
+    pub fn begun(&self) -> u64 {
+        self.begin
+    }
+
+    /// How long it has taken so far, ns. A thread that waited for nothing was only kept from the processor by others, as it
+    /// would have been without this work: that time does not count.
+    pub fn cost(&self) -> u64 {
+        match sys::waits() == self.waits {
+            true => sys::clock(libc::CLOCK_THREAD_CPUTIME_ID).saturating_sub(self.processor),
+            false => sys::clock(libc::CLOCK_MONOTONIC).saturating_sub(self.begin),
+        }
+    }
+}
+
 /// Whether there is some left.
 pub fn allows() -> bool {
     let whole_at = process::current().views.budget.load(Ordering::Relaxed);

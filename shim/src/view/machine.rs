@@ -1,6 +1,7 @@
 //! The `view` event itself: the kernel's memory figures, the process's own group, resident memory and limits. They are
 //! read first and written last, when it is known what all has cost.
 
+use super::budget::Work;
 use super::cgroup::{Figures, Group};
 use crate::buffers::Claim;
 use crate::missing::{self, Reason, View};
@@ -54,10 +55,10 @@ impl Machine {
         self.group.read(&mut self.figures, Some(process), scratch);
     }
 
-    /// Writes the `view` of which all began at `begin`.
+    /// Writes the `view`, the last of the work.
     #[inline(never)]
-    pub fn tell(&mut self, of: u64, begin: u64) {
-        let Some(mut event) = Event::begin("view", begin) else { return };
+    pub fn tell(&mut self, of: u64, work: &Work) {
+        let Some(mut event) = Event::begin("view", work.begun()) else { return };
         let Some((meminfo, status)) = self.claim.get().file.split_at_checked(ROOM) else { return };
         let meminfo = meminfo.get(..self.meminfo).unwrap_or_default();
         let status = status.get(..self.status).unwrap_or_default();
@@ -68,7 +69,7 @@ impl Machine {
                 line.numbers("cgroup", self.figures.named());
             }
             line.numbers("self", own(status)).numbers("limits", limits());
-            line.u64("cost", sys::clock(libc::CLOCK_MONOTONIC).saturating_sub(begin));
+            line.u64("cost", work.cost());
         });
     }
 }

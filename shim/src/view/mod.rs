@@ -14,7 +14,7 @@ pub use usage::{began as nvml_began, found as nvml_found};
 
 use self::machine::Machine;
 use crate::process;
-use crate::{config, facts, modules, sys, weights};
+use crate::{config, facts, modules, weights};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Modules of one process that are remembered as named; any further one may be named twice.
@@ -97,7 +97,7 @@ pub fn write(of: u64, asked: Asked) {
     if !config::get().is_some_and(|config| config.views) || !budget::allows() {
         return;
     }
-    let begin = sys::clock(libc::CLOCK_MONOTONIC);
+    let work = budget::Work::begin();
     let process = process::current();
     let Some(mut machine) = Machine::new(process) else { return };
     machine.look(process);
@@ -112,7 +112,7 @@ pub fn write(of: u64, asked: Asked) {
         modules::announce_libraries(process);
     }
     facts::tell(process);
-    machine.tell(of, begin);
-    budget::charge(sys::clock(libc::CLOCK_MONOTONIC).saturating_sub(begin));
+    machine.tell(of, &work);
+    budget::charge(work.cost());
     weights::view(of);
 }
