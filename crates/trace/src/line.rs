@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(value, serde_json::json!({"a": 1, "b": 2, "cut": 1}));
     }
 
-    fn frames<'l>(line: &'l mut Line<'_>, count: usize) -> usize {
+    fn frames(line: &mut Line<'_>, count: usize) -> usize {
         let (mut at, mut asked) = (0, 0);
         line.objects("frames", |line| {
             asked += 1;
