@@ -90,6 +90,6 @@ pub fn ask(bench: &Bench, arguments: &[&str]) -> Value {
 }
 
 /// The `cached` events of a file, in order.
-pub fn readings<'t>(trace: &'t kvtrace_tests::Trace, id: u64) -> Vec<&'t Value> {
+pub fn readings(trace: &kvtrace_tests::Trace, id: u64) -> Vec<&Value> {
     trace.events("cached").into_iter().filter(|event| event["id"] == id).collect()
 }

@@ -34,7 +34,7 @@ fn of_other_people_s_files_nothing_is_claimed() {
         make(&bench.path("a.safetensors"), SIZE);
         let Some(trace) = as_nobody(&bench, steps) else { return };
         assert_eq!(trace.events("weights").len(), 1);
-        let release = run(&mut Command::new("uname").arg("-r")).stdout;
+        let release = run(Command::new("uname").arg("-r")).stdout;
         let told = readings(&trace, 1);
         if told.is_empty() {
             let missing: Vec<_> =
