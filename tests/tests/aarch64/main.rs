@@ -8,6 +8,8 @@
 #[allow(dead_code, reason = "shared with the ledger tests, which use more of it")]
 #[path = "../ledger/compare.rs"]
 mod compare;
+/// A whole Arm system, as far as its kernel's namespaces make one.
+mod container;
 /// The stubs: arguments, results and return addresses of linked functions.
 mod hooks;
 /// SIGKILL, signal handlers, threads.
