@@ -2,6 +2,7 @@
 
 pub mod preload;
 mod recorder;
+mod sample;
 mod signals;
 mod tee;
 
@@ -33,6 +34,8 @@ pub struct Options {
     /// Leave the program's output alone: it keeps its terminal, and its memory lines are not kept as a second witness
     #[arg(long)]
     pub no_tee: bool,
+    #[command(flatten)]
+    pub samples: sample::Options,
     /// Say nothing at the end
     #[arg(short, long)]
     pub quiet: bool,
@@ -71,8 +74,12 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
         }
     };
     relay.to(child.id());
+    let sampler = sample::Sampler::start(&options.samples, child.id(), &recorder);
     let tees = tee::start(&mut child, &recorder);
     signals::wait_unreaped(child.id());
+    if let Some(sampler) = sampler {
+        sampler.stop();
+    }
     relay.stop();
     let status = child.wait()?;
     recorder.exit(child.id(), status.code(), status.signal());

@@ -1,5 +1,7 @@
 //! The launcher's own trace file: a header, the program's memory lines, how it ended.
 
+use super::sample::Figures;
+use super::sample::Sum;
 use crate::failure::Failure;
 use kvtrace_trace::MAX_LINE;
 use kvtrace_trace::line::Line;
@@ -74,6 +76,34 @@ impl Recorder {
         });
     }
 
+    /// Keeps what the machine and the traced tree looked like.
+    pub fn sample(&self, meminfo: &Figures, processes: u32, own: &Figures, path: &str, cgroup: &Figures) {
+        fn named(figures: &Figures) -> impl Iterator<Item = (&[u8], u64)> {
+            figures.iter().map(|(name, value)| (name.as_bytes(), *value))
+        }
+        self.write(|line, stamp| {
+            record::begin(line, "sample", stamp).numbers("meminfo", named(meminfo)).u64("processes", processes.into());
+            line.numbers("self", named(own)).text("cgroup_path", path.as_bytes()).numbers("cgroup", named(cgroup));
+        });
+    }
+
+    /// Keeps how much of the files at `path` is in the page cache.
+    pub fn cached(&self, path: &Path, sum: &Sum) {
+        self.write(|line, stamp| {
+            record::begin(line, "cached", stamp).u64("of", 0).text("group", path.as_os_str().as_bytes());
+            line.u64("files", sum.files).u64("size", sum.size).u64("cached", sum.cached).u64("dirty", sum.dirty);
+            line.u64("evicted", sum.evicted).text("by", b"cachestat");
+        });
+    }
+
+    /// Notes what was not to be had.
+    pub fn missing(&self, what: &str, source: &Path, reason: &str) {
+        self.write(|line, stamp| {
+            let line = record::begin(line, "missing", stamp).text("what", what.as_bytes());
+            line.text("source", source.as_os_str().as_bytes()).text("reason", reason.as_bytes());
+        });
+    }
+
     /// Takes the file back: the program never started.
     pub fn remove(&mut self) {
         let _ = fs::remove_file(&self.path);
@@ -108,7 +138,7 @@ fn start_time() -> u64 {
     fields.split_whitespace().nth(19).and_then(|field| field.parse().ok()).unwrap_or(0)
 }
 
-fn page_size() -> u64 {
+pub fn page_size() -> u64 {
     // SAFETY: sysconf has no preconditions.
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
