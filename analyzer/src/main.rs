@@ -8,6 +8,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod env;
+mod facts;
 mod failure;
 mod fit;
 mod installed;
@@ -17,9 +18,13 @@ mod manual;
 mod model;
 mod page_cache;
 mod render;
+mod residual;
 mod run;
+mod scene;
 mod show;
 mod statistics;
+mod symbols;
+mod timeline;
 mod verdict;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -46,12 +51,16 @@ enum Command {
     /// it alone.
     Run(run::Options),
     /// Show what one run saw, and how its KV cache was sized
-    Show {
-        /// Trace directory
-        trace: PathBuf,
-        #[arg(long, value_enum, default_value_t = Format::Table)]
-        format: Format,
-    },
+    ///
+    /// For the query that sized the KV cache: the line of Python and the native function that asked, what it was told,
+    /// and every figure of the machine beside it, with its difference to that. Figures that could not be had say why.
+    #[command(
+        after_long_help = "Names of native functions are read from the libraries on this machine, if their build \
+        ids are those of the trace. Of a container that still runs:\n  \
+        kvtrace show traces/container --sysroot /proc/PID/root\nAny other query, by its name in the tables:\n  \
+        kvtrace show traces/container --query 4242:16"
+    )]
+    Show(show::Options),
     /// Play the whole story on a simulated GPU, in under a minute
     ///
     /// Runs a serving workload, reads a large file, runs it again, and asks `show` and `diff` what happened. Needs no GPU.
@@ -142,7 +151,7 @@ fn main() -> ExitCode {
         Command::Man { dir } => manual::pages(&dir, Cli::command()),
         Command::ProbeGpu => doctor::gpu::probe(),
         Command::Demo(options) => demo::demo(&options),
-        Command::Show { trace, format } => show_command(&trace, format),
+        Command::Show(options) => show_command(&options),
         Command::Diff { a, b, format } if [&a, &b].into_iter().any(|side| diff::runs_below(side).is_some()) => {
             diff::groups(&a, &b).and_then(|groups| print(&render::groups::document(&groups), &groups, format))
         }
@@ -167,13 +176,13 @@ fn main() -> ExitCode {
 }
 
 /// A trace without a decision still has queries and owners to show.
-fn show_command(path: &std::path::Path, format: Format) -> Result<(), Failure> {
-    let trace = load::trace(path)?;
-    let show = show::show(&trace)?;
+fn show_command(options: &show::Options) -> Result<(), Failure> {
+    let trace = load::trace(&options.trace)?;
+    let show = show::show(&trace, options)?;
     if show.queries.is_empty() && show.owners.is_empty() {
         return Err(show::no_decision(&trace));
     }
-    print(&render::show::document(&show), &show, format)?;
+    print(&render::show::document(&show, options.all), &show, options.format)?;
     match show.decisions.is_empty() {
         true => Err(show::no_decision(&trace)),
         false => Ok(()),

@@ -1,13 +1,37 @@
 //! One trace -> what `kvtrace show` answers.
 
 use crate::decision::{self, Decision};
+use crate::facts::{self, Facts};
 use crate::failure::Failure;
 use crate::ledger::{self, Ledger, Owner};
-use crate::load::events::{Call, Device, FileRead, Query, Trace, View};
+use crate::load::events::{Device, FileRead, Query, Trace, View};
 use crate::model::{self, Model};
 use crate::page_cache::{self, PageCache};
+use crate::render::Format;
+use crate::scene::{self, Line, Scene};
+use crate::symbols::{Native, Places, Symbols};
+use crate::timeline::{self, Timeline};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What the user wants to see.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Trace directory
+    pub trace: PathBuf,
+    /// Explain this query instead of the one that sized the KV cache; PID:N as in the tables
+    #[arg(long, value_name = "PID:N")]
+    pub query: Option<String>,
+    /// Show all queries, the whole stack, all facts and the libraries
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub places: Places,
+    /// How to write it; json has everything, in bytes
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
 
 #[derive(Debug, Serialize)]
 pub struct Show {
@@ -19,6 +43,11 @@ pub struct Show {
     pub devices: Vec<DeviceRow>,
     pub decisions: Vec<Decision>,
     pub processes: Vec<ProcessRow>,
+    /// The query that sized the KV cache, of each decision; without one the last query about a GPU; or the one that was
+    /// asked for.
+    pub scenes: Vec<Scene>,
+    pub timeline: Option<Timeline>,
+    pub facts: Facts,
     pub queries: Vec<QueryRow>,
     pub files: Vec<FileRow>,
     /// Absent where no file of weights was seen.
@@ -82,8 +111,7 @@ pub struct FileRow {
     pub seconds: f64,
     pub path: String,
     pub function: String,
-    pub module: String,
-    pub offset: u64,
+    pub native: Native,
 }
 
 #[derive(Debug, Serialize)]
@@ -94,8 +122,11 @@ pub struct QueryRow {
     /// `A`, `B` or `C` of the decision.
     pub role: &'static str,
     pub function: String,
-    pub module: String,
-    pub offset: u64,
+    pub native: Native,
+    /// The innermost line of Python that does not only pass the question on.
+    pub line: Option<Line>,
+    /// Innermost first.
+    pub stack: Vec<Line>,
     pub free_bytes: Option<u64>,
     pub total_bytes: Option<u64>,
     /// What the real function answered, where the answer was patched.
@@ -125,11 +156,28 @@ pub struct Machine {
 /// Builds the answer.
 ///
 /// # Errors
-/// Internal, if a frame cannot be built.
-pub fn show(trace: &Trace) -> Result<Show, Failure> {
+/// Internal, if a frame cannot be built; input, if there is no such query.
+pub fn show(trace: &Trace, options: &Options) -> Result<Show, Failure> {
     let ledger = ledger::replay(trace)?;
     let decisions = decision::decide(trace, &ledger);
-    Ok(assemble(trace, ledger, decisions))
+    let wanted = match &options.query {
+        Some(name) => vec![find(trace, name)?],
+        None if decisions.is_empty() => trace.queries.iter().rposition(|query| query.dev >= 0).into_iter().collect(),
+        None => decisions.iter().map(|decision| decision.sizing_query).collect(),
+    };
+    let symbols = Symbols::of(trace, &options.places);
+    Ok(assemble(trace, ledger, decisions, &symbols, &wanted))
+}
+
+/// The query of that name.
+fn find(trace: &Trace, name: &str) -> Result<usize, Failure> {
+    let found = trace.queries.iter().position(|query| trace.evidence(query.process, query.n) == name);
+    found.ok_or_else(|| {
+        Failure::input(
+            format!("{}: no query {name}", trace.name),
+            "`kvtrace show --all` lists the queries, under EVIDENCE",
+        )
+    })
 }
 
 /// Why a trace does not answer, as far as it shows.
@@ -172,7 +220,12 @@ pub fn machine(trace: &Trace, view: &View) -> Machine {
     }
 }
 
-fn assemble(trace: &Trace, ledger: Ledger, decisions: Vec<Decision>) -> Show {
+fn assemble(trace: &Trace, ledger: Ledger, decisions: Vec<Decision>, symbols: &Symbols, wanted: &[usize]) -> Show {
+    let role = |at: usize| role(trace, &decisions, at);
+    let scene = |at: &usize| {
+        let held = ledger.at_queries.get(*at).copied().unwrap_or_default();
+        scene::of(trace, symbols, *at, held, role(*at))
+    };
     let mut labels = trace.processes.iter().map(|process| &process.label);
     let begin = trace.processes.iter().map(|process| process.begin).min().unwrap_or(0);
     let queries = trace.queries.iter().enumerate();
@@ -184,8 +237,11 @@ fn assemble(trace: &Trace, ledger: Ledger, decisions: Vec<Decision>) -> Show {
         device: trace.devices.first().map(|device| device.name.clone()),
         devices: trace.devices.iter().map(|device| device_row(trace, device)).collect(),
         processes: processes(trace, &ledger),
-        queries: queries.map(|(at, query)| row(trace, &ledger, &decisions, at, query, begin)).collect(),
-        files: trace.reads.iter().map(|read| file_row(trace, read, begin)).collect(),
+        scenes: wanted.iter().filter_map(scene).collect(),
+        timeline: timeline::of(trace, &ledger, &decisions, role),
+        facts: facts::of(trace),
+        queries: queries.map(|(at, query)| row(trace, &ledger, symbols, at, query, role(at), begin)).collect(),
+        files: trace.reads.iter().map(|read| file_row(trace, symbols, read, begin)).collect(),
         model: model::of(trace),
         page_caches: page_cache::of_decisions(trace, &decisions),
         owners: ledger.owners,
@@ -201,8 +257,9 @@ fn assemble(trace: &Trace, ledger: Ledger, decisions: Vec<Decision>) -> Show {
     }
 }
 
-fn row(trace: &Trace, ledger: &Ledger, decisions: &[Decision], at: usize, query: &Query, begin: u64) -> QueryRow {
-    let held = ledger.at_queries.get(at).copied().unwrap_or_default();
+/// `A`, `B` or `C` of a decision; empty if the query is none of them.
+fn role(trace: &Trace, decisions: &[Decision], at: usize) -> &'static str {
+    let Some(query) = trace.queries.get(at) else { return "" };
     let evidence = trace.evidence(query.process, query.n);
     let is = |fact: Option<&decision::Fact<u64>>| fact.is_some_and(|fact| fact.evidence.contains(&evidence));
     let role = decisions.iter().filter(|decision| decision.process == query.process).find_map(|decision| match () {
@@ -211,19 +268,31 @@ fn row(trace: &Trace, ledger: &Ledger, decisions: &[Decision], at: usize, query:
         () if is(decision.free_c_bytes.as_ref()) => Some("C"),
         () => None,
     });
+    role.unwrap_or_default()
+}
+
+fn row(
+    trace: &Trace,
+    ledger: &Ledger,
+    symbols: &Symbols,
+    at: usize,
+    query: &Query,
+    role: &'static str,
+    begin: u64,
+) -> QueryRow {
+    let held = ledger.at_queries.get(at).copied().unwrap_or_default();
     let patched = |(process, of, field, ..): &&(u32, u64, String, u64, u64)| {
         *process == query.process && *of == query.n && field == "free"
     };
-    let Call { name, module, offset } = &query.asked;
+    let stack = scene::stack(trace, query);
     QueryRow {
+        evidence: trace.evidence(query.process, query.n),
         seconds: query.begin.saturating_sub(begin) as f64 / 1e9,
-        role: role.unwrap_or_default(),
-        function: match *name == query.answered {
-            true => name.clone(),
-            false => format!("{name} -> {}", query.answered),
-        },
-        module: trace.module(*module).to_owned(),
-        offset: *offset,
+        role,
+        function: scene::function(query),
+        native: symbols.native(trace, query.process, &query.asked),
+        line: scene::headline(&stack).cloned(),
+        stack,
         free_bytes: query.free,
         total_bytes: query.total,
         unpatched_free_bytes: trace.patches.iter().find(patched).map(|(.., real, _)| *real),
@@ -232,7 +301,6 @@ fn row(trace: &Trace, ledger: &Ledger, decisions: &[Decision], at: usize, query:
         device_live_bytes: ledger::on_device(&held.own),
         all_device_live_bytes: held.device,
         machine: query.view.and_then(|view| Some(machine(trace, trace.views.get(view)?))),
-        evidence,
     }
 }
 
@@ -247,14 +315,13 @@ fn device_row(trace: &Trace, device: &Device) -> DeviceRow {
     }
 }
 
-fn file_row(trace: &Trace, read: &FileRead, begin: u64) -> FileRow {
+fn file_row(trace: &Trace, symbols: &Symbols, read: &FileRead, begin: u64) -> FileRow {
     FileRow {
         evidence: trace.evidence(read.process, read.n),
         seconds: read.at.saturating_sub(begin) as f64 / 1e9,
         path: read.path.clone(),
         function: read.asked.name.clone(),
-        module: trace.module(read.asked.module).to_owned(),
-        offset: read.asked.offset,
+        native: symbols.native(trace, read.process, &read.asked),
     }
 }
 

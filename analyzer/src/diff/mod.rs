@@ -5,6 +5,7 @@
 mod attribution;
 mod cgroup;
 mod comparable;
+mod environment;
 mod many;
 mod owners;
 
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 pub use cgroup::{Cgroup, Verdict};
 pub use comparable::{Check, MODEL};
+pub use environment::Difference;
 pub use many::{Group, GroupRun, Groups, groups, runs_below};
 pub use owners::OwnerRow;
 
@@ -38,6 +40,8 @@ pub struct Diff {
     pub checks: Vec<Check>,
     /// Whether both sides read one model's files.
     pub model: Same,
+    /// What else differs: kernel, driver, parameters, environment, limits, libraries.
+    pub environment: Vec<Difference>,
     pub cgroups: Vec<Cgroup>,
     /// Whether a container's memory limit entered the size.
     pub cgroup_verdict: Verdict,
@@ -194,6 +198,7 @@ pub fn diff(a: &Trace, b: &Trace) -> Result<Diff, Failure> {
         comparable: checks.iter().all(|check| check.same != Some(false)),
         checks,
         model,
+        environment: environment::compare(&a, &b),
         cgroups: vec![cgroup::of(&a), cgroup::of(&b)],
         cgroup_verdict: cgroup::verdict(&a, &b, attribution.unexplained),
         owners: owners::compare(&a, &b)?,

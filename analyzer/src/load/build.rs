@@ -2,12 +2,12 @@
 
 use super::events::{
     Call, Device, FileRead, Layer, LogLine, MemoryEvent, MemoryKind, ModuleIndex, Operation, Process, ProcessIndex,
-    Query, Trace, View,
+    Query, Trace,
 };
+use super::machine::{self, Loaded, Stack};
 use super::weights;
 use kvtrace_trace::event::{self, Event, Record, Stamp};
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// A runtime question and its driver question are written a few lines apart; looking further back costs time for nothing.
@@ -25,6 +25,7 @@ pub struct Builder {
     /// Pid and time of the ends that a launcher saw.
     exits: Vec<(u32, u64, u64)>,
     weights: weights::Reader,
+    machine: machine::Reader,
 }
 
 #[derive(Clone, Copy)]
@@ -45,6 +46,7 @@ impl Builder {
             exec: None,
             exits: Vec::new(),
             weights: weights::Reader::default(),
+            machine: machine::Reader::default(),
         }
     }
 
@@ -77,6 +79,10 @@ impl Builder {
             }),
             Event::Query(query) => self.query(stamp, query),
             Event::View(view) => self.view(stamp, view),
+            // Beside a sample of the launcher.
+            cached @ Event::Cached(event::Cached { of: 0, id: None, .. }) => {
+                self.machine.add(&mut self.trace, self.process, stamp, cached);
+            }
             Event::Alloc(alloc) if counted(&alloc.layer, alloc.depth, alloc.rc) => {
                 let module = self.module(&alloc.module);
                 let end = stamp.t.saturating_add(alloc.dur);
@@ -142,6 +148,13 @@ impl Builder {
                 let text = format!("{}: {}", self.trace.evidence(self.process, stamp.n), warning.text);
                 self.problem(text);
             }
+            Event::Module(module) => {
+                let path = self.module(&module.path);
+                let (file, build_id) = (module.file.into(), module.build_id.into());
+                let (process, n) = (self.process, stamp.n);
+                self.trace.seen.loaded.push(Loaded { process, n, module: path, file, build_id });
+            }
+            Event::Stack(stack) => self.stack(stamp, stack),
             Event::Weights(file) => {
                 let host = self.trace.processes.get(self.process as usize).map_or("", |process| &process.host);
                 self.weights.file(&mut self.trace.weights, host, self.process, stamp, &file);
@@ -158,7 +171,7 @@ impl Builder {
             Event::Missing(missing) if missing.what == "cached" => {
                 self.trace.weights.denied.push((self.process, stamp.n, missing.source.into(), missing.reason.into()));
             }
-            _ => {}
+            other => self.machine.add(&mut self.trace, self.process, stamp, other),
         }
         if let Some(process) = self.trace.processes.get_mut(self.process as usize) {
             process.events += 1;
@@ -185,12 +198,14 @@ impl Builder {
         self.trace.logs.sort_by_key(|line| (line.at, line.process, line.n));
         self.trace.reads.sort_by_key(|read| (read.at, read.process, read.n));
         self.trace.weights.sort();
+        self.trace.seen.sort();
         self.trace
     }
 
     fn process(&mut self, stamp: Stamp, header: event::Process) {
         self.subjects.clear();
         self.weights.begin();
+        self.machine.begin();
         self.process = self.trace.processes.len() as ProcessIndex;
         self.trace.processes.push(Process {
             pid: stamp.pid,
@@ -245,6 +260,7 @@ impl Builder {
             free: query.free,
             total: query.total,
             view: None,
+            stack: None,
         });
     }
 
@@ -293,14 +309,17 @@ impl Builder {
             }
             None => {}
         }
-        self.trace.views.push(View {
-            process: self.process,
-            n: stamp.n,
-            meminfo: owned(view.meminfo),
-            cgroup_version: view.cgroup_version,
-            cgroup_path: view.cgroup_path.into(),
-            cgroup: owned(view.cgroup),
-        });
+        let view = self.machine.view(at, self.process, stamp, view);
+        self.trace.views.push(view);
+    }
+
+    fn stack(&mut self, stamp: Stamp, stack: event::Stack) {
+        let at = self.trace.seen.stacks.len();
+        if let Some(Subject::Query(query)) = self.subjects.get(&stack.of) {
+            self.trace.queries[*query].stack.get_or_insert(at);
+        }
+        let python = stack.python.into();
+        self.trace.seen.stacks.push(Stack { process: self.process, n: stamp.n, python, frames: stack.frames });
     }
 
     fn read(&mut self, stamp: Stamp, file: event::File) {
@@ -337,8 +356,4 @@ impl Builder {
 /// driver of CUDA's may be made of them.
 fn counted(layer: &str, depth: u32, rc: i64) -> bool {
     rc == 0 && (layer == "driver" || layer == "hip" && depth == 0)
-}
-
-fn owned(map: BTreeMap<Cow<str>, u64>) -> BTreeMap<String, u64> {
-    map.into_iter().map(|(name, value)| (name.into_owned(), value)).collect()
 }

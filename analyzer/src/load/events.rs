@@ -1,5 +1,7 @@
 //! The events of a trace as the later stages want them: times ordered, names numbered.
 
+use super::machine::Seen;
+pub use super::machine::View;
 pub use super::weights::{WeightFile, Weights};
 use std::collections::BTreeMap;
 
@@ -26,6 +28,8 @@ pub struct Trace {
     pub logs: Vec<LogLine>,
     pub reads: Vec<FileRead>,
     pub weights: Weights,
+    /// The machine beside queries, facts and samples.
+    pub seen: Seen,
     /// `(process, n, field, real, reported)` of patched answers.
     pub patches: Vec<(ProcessIndex, u64, String, u64, u64)>,
     /// How the traced command ended, if a launcher wrote it.
@@ -101,6 +105,8 @@ pub struct Query {
     pub total: Option<u64>,
     /// Position in [`Trace::views`].
     pub view: Option<usize>,
+    /// Position in [`Seen::stacks`].
+    pub stack: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,17 +116,6 @@ pub enum Layer {
     Hip,
     Nvml,
     Libc,
-}
-
-#[derive(Debug, Clone, Default)]
-pub struct View {
-    pub process: ProcessIndex,
-    pub n: u64,
-    /// Bytes, by the names of /proc/meminfo.
-    pub meminfo: BTreeMap<String, u64>,
-    pub cgroup_version: u32,
-    pub cgroup_path: String,
-    pub cgroup: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

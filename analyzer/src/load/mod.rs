@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod events;
+pub mod machine;
 pub mod weights;
 
 use crate::failure::Failure;

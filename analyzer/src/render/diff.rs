@@ -5,6 +5,8 @@ use crate::diff::{Check, Diff, MODEL, Term};
 use crate::model::Verdict;
 
 const SHOWN_OWNERS: usize = 30;
+const SHOWN_DIFFERENCES: usize = 20;
+const LONGEST_TEXT: usize = 36;
 /// Below this a cause is not worth a place in the first sentence.
 const NAMED: f64 = 0.5;
 
@@ -34,7 +36,11 @@ pub fn document(diff: &Diff) -> Document {
     sentences
         .extend(notes.filter(|(term, _)| shown(term)).map(|(term, note)| format!("{}: {note}.", capital(term.title))));
     sentences.extend(diff.warnings.iter().cloned());
-    Document { sentences, sections: vec![terms(diff), owners(diff), checks(diff), cgroups(diff)], main: 0 }
+    Document {
+        sentences,
+        sections: vec![terms(diff), owners(diff), checks(diff), environment(diff), cgroups(diff)],
+        main: 0,
+    }
 }
 
 /// `The KV cache of B is 17.10 GiB smaller than A's (44.31 GiB -> 27.21 GiB); 98.9 % of it is page cache: ...`
@@ -153,6 +159,25 @@ fn checks(diff: &Diff) -> Section {
     Section {
         title: if diff.comparable { "Comparable" } else { "Not comparable" }.into(),
         columns: vec!["check", "a", "b", "result"],
+        rows: rows.collect(),
+    }
+}
+
+fn environment(diff: &Diff) -> Section {
+    let side = |text: &Option<String>| {
+        let text = text.as_deref().map(|text| super::scene::middle(&text.replace('\n', " "), LONGEST_TEXT));
+        Cell::Text(text.unwrap_or_else(|| "-".into()))
+    };
+    let shown = diff.environment.iter().take(SHOWN_DIFFERENCES);
+    let rows = shown.map(|row| vec![Cell::Text(row.what.clone()), side(&row.a), side(&row.b)]);
+    Section {
+        title: match diff.environment.len() > SHOWN_DIFFERENCES {
+            true => {
+                format!("What else differs: the first {SHOWN_DIFFERENCES} of {} (JSON has all)", diff.environment.len())
+            }
+            false => "What else differs".into(),
+        },
+        columns: vec!["what", "a", "b"],
         rows: rows.collect(),
     }
 }

@@ -4,13 +4,16 @@ pub mod check;
 pub mod csv;
 pub mod diff;
 pub mod escape;
+pub mod facts;
 pub mod fit;
 pub mod groups;
 pub mod markdown;
 pub mod model;
 pub mod page_cache;
+pub mod scene;
 pub mod show;
 pub mod table;
+pub mod timeline;
 
 use clap::ValueEnum;
 use kvtrace_sizing::GIB;

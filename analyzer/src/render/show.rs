@@ -4,12 +4,13 @@ use super::{Cell, Document, Section, gib, grouped};
 use crate::decision::{Confidence, Decision, Fact};
 use crate::show::{QueryRow, Show};
 
-/// A server polls for ever; the table keeps what fits a screen or two. JSON has all.
+/// A server polls for ever; the table keeps what fits a screen or two. JSON and --all have all.
 const SHOWN_QUERIES: usize = 60;
 const SHOWN_OWNERS: usize = 30;
 const SHOWN_FILES: usize = 20;
 
-pub fn document(show: &Show) -> Document {
+/// `all`: nothing is left out for brevity.
+pub fn document(show: &Show, all: bool) -> Document {
     let mut sentences = Vec::new();
     match show.decisions.first() {
         Some(decision) => sentences.push(answer(decision)),
@@ -27,6 +28,7 @@ pub fn document(show: &Show) -> Document {
             show.decisions.len()
         ));
     }
+    sentences.extend(show.scenes.iter().flat_map(super::scene::sentences));
     for decision in &show.decisions {
         sentences.extend(decision.contradictions.iter().map(|text| format!("Witnesses disagree: {text}.")));
     }
@@ -45,13 +47,16 @@ pub fn document(show: &Show) -> Document {
     if sections.is_empty() {
         sections.push(Section { title: "Decision".into(), columns: DECISION_COLUMNS.to_vec(), rows: Vec::new() });
     }
-    sections.extend([queries(show), owners(show)]);
+    sections.extend(show.scenes.iter().flat_map(|scene| super::scene::sections(scene, all)));
+    sections.extend(show.timeline.as_ref().map(super::timeline::section));
+    sections.extend([queries(show, all), owners(show)]);
     if !show.files.is_empty() {
         sections.push(files(show));
     }
     sections.extend(super::model::sections(show));
     sections.extend(super::page_cache::sections(show));
     sections.push(processes(show));
+    sections.extend(super::facts::sections(&show.facts, all));
     Document { sentences, sections, main: 0 }
 }
 
@@ -155,35 +160,21 @@ fn decision_section(decision: &Decision) -> Section {
     }
 }
 
-fn queries(show: &Show) -> Section {
-    let all = show.queries.len() <= SHOWN_QUERIES;
-    let rows: Vec<_> = show.queries.iter().filter(|query| all || !query.role.is_empty()).collect();
-    let (title, rows) = match show.queries.len() > SHOWN_QUERIES {
-        true => (format!("Queries: those that decided, of {} (JSON has all)", show.queries.len()), rows),
-        false => ("Queries: who asked, what was answered, what the machine looked like".into(), rows),
+fn queries(show: &Show, all: bool) -> Section {
+    let whole = all || show.queries.len() <= SHOWN_QUERIES;
+    let rows: Vec<_> = show.queries.iter().filter(|query| whole || !query.role.is_empty()).collect();
+    let title = match whole {
+        true => "Queries: who asked, and what was answered".into(),
+        false => format!("Queries: those that decided, of {} (--all)", show.queries.len()),
     };
-    Section {
-        title,
-        columns: vec![
-            "evidence",
-            "at",
-            "query",
-            "asked by",
-            "function",
-            "free",
-            "total",
-            "memfree",
-            "memavailable",
-            "cached",
-            "cgroup",
-            "current",
-            "max",
-        ],
-        rows: rows.into_iter().map(query).collect(),
+    let mut columns = vec!["evidence", "at", "query", "asked by", "function", "free", "total"];
+    if all {
+        columns.extend(["memfree", "memavailable", "cached", "cgroup", "current", "max"]);
     }
+    Section { title, columns, rows: rows.into_iter().map(|row| query(row, all)).collect() }
 }
 
-fn query(query: &QueryRow) -> Vec<Cell> {
+fn query(query: &QueryRow, all: bool) -> Vec<Cell> {
     let bytes = |value: Option<u64>| value.map_or(Cell::Empty, |value| Cell::Bytes(value.into()));
     let machine = query.machine.as_ref();
     let function = match (query.rc, query.unpatched_free_bytes) {
@@ -191,21 +182,29 @@ fn query(query: &QueryRow) -> Vec<Cell> {
         (0, Some(real)) => format!("{} (patched, really {})", query.function, gib(real.into())),
         (rc, _) => format!("{} failed with {rc}", query.function),
     };
-    vec![
+    let mut row = vec![
         Cell::Text(query.evidence.clone()),
         Cell::Seconds(query.seconds),
         Cell::Text(query.role.into()),
-        Cell::Text(format!("{}+{:#x}", file_name(&query.module), query.offset)),
+        Cell::Text(match &query.line {
+            Some(line) => super::scene::place(line),
+            None => super::scene::native(&query.native),
+        }),
         Cell::Text(function),
         bytes(query.free_bytes),
         bytes(query.total_bytes),
-        bytes(machine.and_then(|machine| machine.mem_free_bytes)),
-        bytes(machine.and_then(|machine| machine.mem_available_bytes)),
-        bytes(machine.and_then(|machine| machine.cached_bytes)),
-        Cell::Text(machine.map(|machine| short_path(&machine.cgroup_path)).unwrap_or_default()),
-        bytes(machine.and_then(|machine| machine.cgroup_current_bytes)),
-        bytes(machine.and_then(|machine| machine.cgroup_max_bytes)),
-    ]
+    ];
+    if all {
+        row.extend([
+            bytes(machine.and_then(|machine| machine.mem_free_bytes)),
+            bytes(machine.and_then(|machine| machine.mem_available_bytes)),
+            bytes(machine.and_then(|machine| machine.cached_bytes)),
+            Cell::Text(machine.map(|machine| short_path(&machine.cgroup_path)).unwrap_or_default()),
+            bytes(machine.and_then(|machine| machine.cgroup_current_bytes)),
+            bytes(machine.and_then(|machine| machine.cgroup_max_bytes)),
+        ]);
+    }
+    row
 }
 
 /// Last part of a module's path.
@@ -243,7 +242,7 @@ fn files(show: &Show) -> Section {
         vec![
             Cell::Text(file.evidence.clone()),
             Cell::Seconds(file.seconds),
-            Cell::Text(format!("{}+{:#x}", file_name(&file.module), file.offset)),
+            Cell::Text(super::scene::native(&file.native)),
             Cell::Text(file.function.clone()),
             Cell::Text(file.path.clone()),
         ]
@@ -284,13 +283,5 @@ fn short(command: &str, exe: &str) -> String {
 
 /// A container's group has an id of 64 digits: its ends tell it apart.
 fn short_path(path: &str) -> String {
-    const LONGEST: usize = 40;
-    let letters: Vec<char> = path.chars().collect();
-    match letters.len() > LONGEST {
-        true => [&letters[..LONGEST / 2], &['.', '.', '.'], &letters[letters.len() - LONGEST / 2 + 3..]]
-            .iter()
-            .flat_map(|part| part.iter())
-            .collect(),
-        false => path.to_owned(),
-    }
+    super::scene::middle(path, 40)
 }
