@@ -8,6 +8,8 @@ mod devices;
 mod page_cache;
 /// Each runtime's order of calls is recognised.
 mod runtimes;
+/// The machine and the tree between queries, seen by the launcher.
+mod sampling;
 /// What a whole run looks like from outside.
 mod serving;
 
