@@ -111,8 +111,8 @@ pub fn write(of: u64, asked: Asked) {
     if asked != Asked::File {
         modules::announce_libraries(process);
     }
-    facts::tell(process);
     machine.tell(of, &work);
     budget::charge(work.cost());
     weights::view(of);
+    facts::tell(process);
 }
