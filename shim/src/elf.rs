@@ -20,14 +20,13 @@ pub struct Module<'a> {
     name: &'a [u8],
     bias: usize,
     headers: &'a [Elf64_Phdr],
-    loads: u64,
     unloads: u64,
 }
 
 impl<'a> Module<'a> {
     /// One that is known by other ways.
     pub fn new(name: &'a [u8], bias: usize, headers: &'a [Elf64_Phdr]) -> Self {
-        Module { name, bias, headers, loads: 0, unloads: 0 }
+        Module { name, bias, headers, unloads: 0 }
     }
 
     fn of(info: &'a dl_phdr_info) -> Self {
@@ -41,7 +40,7 @@ impl<'a> Module<'a> {
             // SAFETY: the loader gives the address and number of the module's headers.
             false => unsafe { core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) },
         };
-        Module { name, bias: info.dlpi_addr as usize, headers, loads: info.dlpi_adds, unloads: info.dlpi_subs }
+        Module { name, bias: info.dlpi_addr as usize, headers, unloads: info.dlpi_subs }
     }
 
     /// File name; empty for the executable.
@@ -52,11 +51,6 @@ impl<'a> Module<'a> {
     /// Difference between addresses in the file and in memory.
     pub fn bias(&self) -> usize {
         self.bias
-    }
-
-    /// How many modules were loaded so far.
-    pub fn loads(&self) -> u64 {
-        self.loads
     }
 
     /// How many modules were unloaded so far.

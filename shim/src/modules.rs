@@ -59,10 +59,26 @@ struct LinkMap {
 /// `_dl_find_object`, 0 where the loader has none.
 static FIND_OBJECT: AtomicUsize = AtomicUsize::new(0);
 
-/// Finds the loader's index.
+/// `_r_debug`, 0 where the loader has none.
+static LIST: AtomicUsize = AtomicUsize::new(0);
+
+/// Finds the loader's index, and its list.
 pub fn prepare() {
     let found = elf::walk(&mut |module| module.symbol(b"_dl_find_object"));
     FIND_OBJECT.store(found.unwrap_or(0), Ordering::Release);
+    let list = elf::walk(&mut |module| module.symbol(b"_r_debug"));
+    LIST.store(list.unwrap_or(0), Ordering::Release);
+}
+
+/// Address of the loader's `struct r_debug`, which is for debuggers: its list of modules may change while it is read.
+pub fn list() -> Option<usize> {
+    Some(LIST.load(Ordering::Acquire)).filter(|list| *list != 0)
+}
+
+/// Shows the module that holds an address. The caller says that it stays loaded meanwhile.
+pub fn show<T>(address: usize, visit: impl FnOnce(Module) -> T) -> Option<T> {
+    let place = place(address)?;
+    image(place.start, place.bias, visit)
 }
 
 /// Asks the loader's index, which is at `find`.

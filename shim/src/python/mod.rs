@@ -30,10 +30,10 @@ pub fn stack(of: u64) {
     if of == 0 || !config::get().is_some_and(|config| config.python) {
         return;
     }
-    let process = process::current();
-    if !runtime::is_there(process) {
+    if !runtime::is_there() {
         return;
     }
+    let process = process::current();
     let time = sys::clock(libc::CLOCK_MONOTONIC);
     let Some(mut claim) = Claim::new(process::pid()) else { return };
     let buffers = claim.get();

@@ -2,10 +2,12 @@
 
 use super::guard::Memory;
 use super::layout::{self, Layout};
+use crate::elf::Module;
 use crate::modules::Found;
 use crate::process::Process;
-use crate::{elf, sys};
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::text::{base_name, until_nul};
+use crate::{modules, sys};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// `_PyRuntime`, while its module stays.
 static RUNTIME: Found = Found::new();
@@ -13,8 +15,16 @@ static RUNTIME: Found = Found::new();
 static TYPES: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
 /// `PY_VERSION_HEX`.
 static VERSION: AtomicU32 = AtomicU32::new(0);
-/// The loader's count of loaded modules when there was no CPython among them, plus 1.
-static WITHOUT: AtomicU64 = AtomicU64::new(0);
+/// The last entry of the loader's list when there was no CPython in it, and what it was about. New ones come behind it.
+static LAST: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+
+/// Modules that are looked at, at most.
+const MOST_MODULES: usize = 8192;
+/// In `struct r_debug`: the first module, and whether the list is whole.
+const FIRST: usize = 8;
+const STATE: usize = 24;
+/// In `struct link_map`: name, dynamic section, and the next one.
+const LINK: [usize; 3] = [8, 16, 24];
 
 /// A CPython whose layout is known.
 pub struct Runtime {
@@ -31,8 +41,8 @@ pub struct Runtime {
 }
 
 /// Whether there is a CPython. Costs a walk through all modules at first and after others were loaded.
-pub fn is_there(process: &Process) -> bool {
-    RUNTIME.get().is_some() || search(process).is_some()
+pub fn is_there() -> bool {
+    RUNTIME.get().is_some() || Memory::new().and_then(|memory| search(&memory)).is_some()
 }
 
 /// The CPython that [`is_there`], if it is of a version that is known.
@@ -43,29 +53,56 @@ pub fn known(memory: &Memory) -> Option<Runtime> {
     Some(Runtime { at, layout, code, text, bytes })
 }
 
-fn search(process: &Process) -> Option<()> {
-    let without = WITHOUT.load(Ordering::Relaxed);
-    // Where the loader has a lock, a fork child takes it no more often than it must.
-    if without != 0 && process.forked_from.load(Ordering::Relaxed) != 0 {
+/// Looks for it in the program and in what is called like its library. The loader's own walk takes a lock, for which a
+/// fork child may wait for ever; its list is read without one instead, as if it could lead anywhere.
+fn search(memory: &Memory) -> Option<()> {
+    let [last, about] = LAST.each_ref().map(|word| word.load(Ordering::Relaxed));
+    if last != 0 && memory.words(last, LINK).is_some_and(|[_, dynamic, next]| next == 0 && dynamic == about) {
         return None;
     }
-    let loads = elf::walk(&mut |module| Some(module.loads())).unwrap_or(0).wrapping_add(1);
-    if without == loads {
-        return None;
+    let list = modules::list()?;
+    let mut link = memory.word(list.checked_add(FIRST)?)?;
+    let (mut last, mut is_program) = ([0, 0], true);
+    for _ in 0..MOST_MODULES {
+        if link == 0 {
+            break;
+        }
+        let [name, dynamic, next] = memory.words(link, LINK)?;
+        if (is_program || is_library(memory, name))
+            && modules::show(dynamic, |module| take(memory, module)).flatten().is_some()
+        {
+            return Some(());
+        }
+        is_program = false;
+        last = [link, dynamic];
+        link = next;
     }
-    // In the loader's order of search, so that data which the program has a copy of is found where it is used.
-    let first = |name: &[u8]| elf::walk(&mut |module| module.symbol(name));
-    let Some(at) = first(b"_PyRuntime") else {
-        WITHOUT.store(loads, Ordering::Relaxed);
-        return None;
-    };
+    // While a module is being loaded or unloaded the list is looked at once more the next time.
+    if memory.word(list.checked_add(STATE)?)? as u32 == 0 {
+        for (word, value) in LAST.iter().zip(last) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+    None
+}
+
+/// Whether the file of this name is CPython's library.
+fn is_library(memory: &Memory, name: usize) -> bool {
+    let mut path = [0u8; 512];
+    let got = memory.read(name, &mut path);
+    base_name(until_nul(path.get(..got).unwrap_or_default())).starts_with(b"libpython")
+}
+
+/// Notes where things are in a module that is CPython.
+fn take(memory: &Memory, module: Module) -> Option<()> {
+    let at = module.symbol(b"_PyRuntime")?;
     for (address, name) in TYPES.iter().zip([&b"PyCode_Type"[..], b"PyUnicode_Type", b"PyBytes_Type"]) {
-        address.store(first(name).unwrap_or(0), Ordering::Relaxed);
+        address.store(module.symbol(name).unwrap_or(0), Ordering::Relaxed);
     }
-    let version = match first(b"Py_Version") {
-        Some(at) => final_version(at),
+    let version = match module.symbol(b"Py_Version") {
+        Some(at) => final_version(memory, at),
         // Both came with a version: this one with 3.10, the other with 3.11.
-        None if first(b"PyIter_Send").is_some() => 0x030a_00f0,
+        None if module.symbol(b"PyIter_Send").is_some() => 0x030a_00f0,
         None => 0,
     };
     VERSION.store(version, Ordering::Relaxed);
@@ -74,8 +111,8 @@ fn search(process: &Process) -> Option<()> {
 }
 
 /// The version that stands at `at`, 0 if it is none or not that of a final release.
-fn final_version(at: usize) -> u32 {
-    let version = Memory::new().and_then(|memory| memory.word(at)).and_then(|version| u32::try_from(version).ok());
+fn final_version(memory: &Memory, at: usize) -> u32 {
+    let version = memory.word(at).and_then(|version| u32::try_from(version).ok());
     version.filter(|version| version & 0xf0 == 0xf0).unwrap_or(0)
 }
 
