@@ -23,6 +23,9 @@ fn main() {
         ("query without views, median", "query", "query", "median"),
         ("dlsym of a foreign name", "", "dlsym", "median"),
         ("open+close of a foreign file", "", "open_close", "median"),
+        ("open of a missing file", "", "open", "median"),
+        ("mmap of no file, refused", "", "mmap", "median"),
+        ("madvise, refused", "", "madvise", "median"),
         ("sysconf of a foreign name", "", "sysconf", "median"),
         ("start of /bin/true", "start", "start", "median"),
     ];

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -89,6 +90,31 @@ int main(int argc, char **argv) {
         samples[i] = (now() - begin) / BATCH;
     }
     percentiles("open_close", samples, BATCHES);
+
+    for (int i = 0; i < BATCHES; i++) {
+        double begin = now();
+        for (int j = 0; j < BATCH; j++)
+            if (open("/nothing/of/this/name/is/there.txt", O_RDONLY) >= 0) return 1;
+        samples[i] = (now() - begin) / BATCH;
+    }
+    percentiles("open", samples, BATCHES);
+
+    /* Refused at once. */
+    for (int i = 0; i < BATCHES; i++) {
+        double begin = now();
+        for (int j = 0; j < BATCH; j++)
+            if (mmap(0, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) return 1;
+        samples[i] = (now() - begin) / BATCH;
+    }
+    percentiles("mmap", samples, BATCHES);
+
+    for (int i = 0; i < BATCHES; i++) {
+        double begin = now();
+        for (int j = 0; j < BATCH; j++)
+            if (!madvise((void *)1, 0, 0)) return 1;
+        samples[i] = (now() - begin) / BATCH;
+    }
+    percentiles("madvise", samples, BATCHES);
 
     for (int i = 0; i < BATCHES; i++) {
         double begin = now();

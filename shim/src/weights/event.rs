@@ -60,7 +60,7 @@ pub fn weights(table: &Table, at: usize) {
     if number == 0 {
         return;
     }
-    cached(table, at, number, facts.site.time, &facts.cache);
+    cached(table, at, number, facts.site.time, facts.stat.size, &facts.cache);
     if facts.is_first {
         config::tell(path);
     }
@@ -77,7 +77,7 @@ fn describe(line: &mut Line, at: usize, facts: &Facts, path: &[u8]) {
 }
 
 /// Writes what came of asking for the pages of the file at a position, beside event `of`, unless it is as it was.
-pub fn cached(table: &Table, at: usize, of: u64, time: u64, answer: &Answer) {
+pub fn cached(table: &Table, at: usize, of: u64, time: u64, size: u64, answer: &Answer) {
     let Some(facts) = table.facts(at) else { return };
     match answer {
         Answer::None => {}
@@ -94,11 +94,7 @@ pub fn cached(table: &Table, at: usize, of: u64, time: u64, answer: &Answer) {
                 return;
             }
             write("cached", time, |line| {
-                line.u64("of", of)
-                    .u64("id", id(at))
-                    .u64("files", 1)
-                    .u64("size", facts.stat.size)
-                    .u64("cached", *cached);
+                line.u64("of", of).u64("id", id(at)).u64("files", 1).u64("size", size).u64("cached", *cached);
                 for (key, value) in [("dirty", dirty), ("evicted", evicted)] {
                     if let Some(value) = value {
                         line.u64(key, *value);

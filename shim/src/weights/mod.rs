@@ -221,7 +221,7 @@ fn look(table: &Table, at: usize, of: u64, sum: &mut Sum) {
     if fd < 0 {
         return;
     }
-    let mut answer = Answer::None;
+    let (mut answer, mut size) = (Answer::None, facts.stat.size);
     // Another file may have its path by now.
     if let Ok(stat) = files::stat(fd)
         && stat.device == facts.stat.device
@@ -229,15 +229,16 @@ fn look(table: &Table, at: usize, of: u64, sum: &mut Sum) {
         && let Some(mut claim) = Claim::new(process::pid())
     {
         let Buffers { file: scratch, .. } = claim.get();
+        size = stat.size;
         answer = cache::of(fd, &stat, path, scratch);
     }
     if !files::close_unlocked(fd) {
         // It is locked, and would cost a descriptor each time.
         file.denied.store(1, Ordering::Relaxed);
     }
-    event::cached(table, at, of, begin, &answer);
+    event::cached(table, at, of, begin, size, &answer);
     if let Answer::Known(cache) = &answer {
-        sum.add(facts.stat.size, cache);
+        sum.add(size, cache);
     }
     budget::charge(sys::clock(libc::CLOCK_MONOTONIC).saturating_sub(begin));
 }

@@ -122,3 +122,21 @@ fn views_can_be_turned_off() {
     let trace = bench.trace();
     assert_eq!((trace.events("weights").len(), trace.events("cached").len()), (1, 0));
 }
+
+/// Allocators map memory before any constructor has run, this library's too.
+#[test]
+fn an_allocator_may_map_memory_at_any_time() {
+    let bench = bench();
+    make(&bench.path("a.safetensors"), MIB);
+    let allocator = bench.compile("weights/allocator", "allocator.so", &["-shared", "-fPIC", "-fno-builtin"]);
+    let shim = kvtrace_tests::kit("lib/libkvtrace.so");
+    for order in [[&shim, &allocator], [&allocator, &shim]] {
+        let _ = std::fs::remove_dir_all(bench.path("trace"));
+        let preload = order.map(|path| path.display().to_string()).join(":");
+        let mut command = bench.traced(steps(&bench));
+        run(command.env("LD_PRELOAD", preload).args(["query", "map", "a.safetensors", "query"]));
+        let trace = bench.trace();
+        assert_eq!(trace.events("weights").len(), 1);
+        assert_eq!(trace.events("use").iter().filter(|event| event["how"] == "mmap").count(), 1);
+    }
+}
