@@ -2,6 +2,7 @@
 allocations."""
 
 import os
+import pathlib
 import socket
 import sys
 import urllib.request
@@ -27,15 +28,21 @@ def check():
             return False
 
     seen = []
-    # No kernel runs: the first request, by which it warms up, would never be answered. Neither nvcc nor a tokenizer is
-    # there.
+    # A forward does not work: FlashInfer's kernels are loaded by way of a runtime that wants a real driver. So no request
+    # may be made, neither to warm up nor by /health. Neither nvcc nor a tokenizer is there.
     command = [sys.executable, "-m", "sglang.launch_server", "--model-path", path, "--load-format", "dummy",
                "--skip-tokenizer-init", "--disable-cuda-graph", "--skip-server-warmup", "--attention-backend", "triton",
                "--sampling-backend", "pytorch", "--grammar-backend", "none", "--port", str(port), "--context-length", "8192"]
-    log, trace = run("serve", "h100-80", command, until=lambda: healthy() and not seen.append(1), timeout=600)
+    # Its DeepGEMM looks for a toolkit when it is imported, and takes the wheels' own.
+    toolkit = next(pathlib.Path(place, "nvidia/cu13") for place in sys.path if os.path.isdir(f"{place}/nvidia/cu13"))
+    log, trace = run("serve", "h100-80", command, until=lambda: healthy() and not seen.append(1), timeout=600,
+                     CUDA_HOME=str(toolkit), SGLANG_ENABLE_JIT_DEEPGEMM="0",
+                     SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION="false")
+    if not seen:
+        print("\n".join(line[:300] for line in log.splitlines()[-25:]))
     print("  " + "\n  ".join(line[:200] for line in log.splitlines() if re.search(r"KV Cache|max_total_num_tokens|Load weight", line)))
     tokens = int(find(r"max_total_num_tokens=(\d+)", log))
-    fraction = find(r"mem_fraction_static=([\d.]+)", log)
+    fraction = find(r"mem_fraction_static'?[=:] ?([\d.]+)", log)
     total = max(q["total"] for events in trace.processes for q in trace.queries(events))
     sizes = {}
     for event in trace.calls_in_order():
