@@ -65,5 +65,5 @@ pub fn other_namespace(machine: &Machine, name: &str) -> bool {
 
 fn root_kind(mounts: &str) -> Option<&str> {
     // The last mount on a place hides those before it.
-    mounts.lines().filter(|line| line.split(' ').nth(4) == Some("/")).last()?.split_once(" - ")?.1.split(' ').next()
+    mounts.lines().rfind(|line| line.split(' ').nth(4) == Some("/"))?.split_once(" - ")?.1.split(' ').next()
 }

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 type Header = FileHeader64<Endianness>;
 
-/// What the preload is built for.
-pub const OURS: &str = "64-bit x86-64";
+const X86_64: &str = "64-bit x86-64";
+const AARCH64: &str = "64-bit ARM";
+/// What the preload beside this program is built for.
+pub const OURS: &str = if cfg!(target_arch = "aarch64") { AARCH64 } else { X86_64 };
 /// No program is larger; a file that is would not be read into memory for nothing.
 const MOST_BYTES: u64 = 1 << 30;
 
@@ -38,8 +40,8 @@ fn parse(data: &[u8]) -> Option<Program> {
     let header = Header::parse(data).ok()?;
     let endian = header.endian().ok()?;
     let machine = match header.e_machine(endian) {
-        EM_X86_64 => OURS.into(),
-        EM_AARCH64 => "64-bit ARM".into(),
+        EM_X86_64 => X86_64.into(),
+        EM_AARCH64 => AARCH64.into(),
         other => format!("64-bit machine {other}"),
     };
     // Section headers may be stripped: the loader goes by the program headers, and so does this.

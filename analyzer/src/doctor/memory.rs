@@ -230,10 +230,8 @@ fn residual(info: &Meminfo, unified: Unified) -> Finding {
             "memory.unnamed",
             found,
             match unified {
-                Unified::Yes => {
-                    "Where CPU and GPU share one memory, that is what processes and the driver hold on the GPU."
-                }
-                _ => "Drivers hold it: pinned buffers, pages kept for reuse, and what GPUs that share the memory hold.",
+                Unified::Yes => "Where CPU and GPU share one memory, what is held on the GPU is part of it.",
+                _ => "What drivers pin or keep for reuse is part of it, and what GPUs hold that share the memory.",
             },
             "end whoever uses the GPU (leftovers.holders); if it stays: echo 2 | sudo tee /proc/sys/vm/drop_caches",
         ),

@@ -58,7 +58,7 @@ pub fn findings(command: &OsStr, needs: Option<&str>) -> Vec<Finding> {
     findings.push(privileges(&path));
     match elf::read(&path) {
         Err(reason) => {
-            findings.push(Finding::unknown("target.program", format!("{}: {reason}", shown(&path)), UNTRACED))
+            findings.push(Finding::unknown("target.program", format!("{}: {reason}", shown(&path)), UNTRACED));
         }
         Ok(program) => findings.extend(loadable(&path, &program, needs)),
     }
@@ -190,7 +190,8 @@ fn libc_version(interpreter: &Path, needs: Option<&str>) -> Finding {
         return Finding::problem(check, found, "Without its loader the program does not start.", "install its libc");
     };
     let folder = loader.parent().unwrap_or(Path::new("/")).to_owned();
-    let places = [folder, PathBuf::from("/lib/x86_64-linux-gnu"), PathBuf::from("/lib64")];
+    let multiarch = format!("/lib/{}-linux-gnu", std::env::consts::ARCH);
+    let places = [folder, PathBuf::from(multiarch), PathBuf::from("/lib64")];
     let version = places.iter().find_map(|folder| elf::provides(&folder.join("libc.so.6")));
     match (version, needs) {
         (Some(version), Some(needs)) if elf::older(&version, needs) => {

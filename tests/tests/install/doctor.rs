@@ -55,12 +55,13 @@ fn what_cannot_load_a_preload_is_a_problem() {
     let go = compile(&bench, "cc", "go", &go, &["-static"]);
     let plain = compile(&bench, "cc", "plain", CANARY, &[]);
     let mut bytes = std::fs::read(&plain).unwrap();
-    bytes[18] = 183;
-    let arm = bench.path("arm");
+    let (other, other_name) = if cfg!(target_arch = "x86_64") { (183, "64-bit ARM") } else { (62, "64-bit x86-64") };
+    bytes[18] = other;
+    let arm = bench.path("other-machine");
     std::fs::write(&arm, &bytes).unwrap();
     std::fs::set_permissions(&arm, PermissionsExt::from_mode(0o755)).unwrap();
     for (program, words) in
-        [(&fixed, "statically linked"), (&pie, "statically linked"), (&go, "Go program"), (&arm, "64-bit ARM")]
+        [(&fixed, "statically linked"), (&pie, "statically linked"), (&go, "Go program"), (&arm, other_name)]
     {
         let (code, state, found) = about(&bench, program, "target.program");
         assert_eq!((code, state.as_str()), (Some(1), "problem"), "{found}");
