@@ -2,8 +2,8 @@
 
 use crate::sys;
 
-/// Shows the lines of the file at a NUL-terminated path to `visit`; of a line longer than `buf`, its beginning. `Err` is
-/// an `errno`.
+/// Shows the lines of the file at a NUL-terminated path to `visit`; of a line longer than `buf`, its beginning. `Err`
+/// is an `errno`.
 pub fn each(path: &[u8], buf: &mut [u8], visit: &mut dyn FnMut(&[u8])) -> Result<(), i32> {
     let fd = sys::open(path, libc::O_RDONLY, 0);
     if fd < 0 {

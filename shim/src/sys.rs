@@ -145,7 +145,8 @@ pub fn page(size: usize) -> Option<*mut u8> {
     (!(-4095..=0).contains(&result)).then_some(result as *mut u8)
 }
 
-/// Copies what this process has at `at` into `buf`, up to the first page that is not there; tells how much, or `-errno`.
+/// Copies what this process has at `at` into `buf`, up to the first page that is not there; tells how much, or
+/// `-errno`.
 pub fn peek(at: usize, buf: &mut [u8]) -> isize {
     let to = [libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() }];
     let from = [libc::iovec { iov_base: at as *mut _, iov_len: buf.len() }];

@@ -1,6 +1,7 @@
 //! What the preload costs: each figure measured with and without it, one after the other, on the same machine.
 //!
-//! `cargo bench -p kvtrace-tests --bench preload` after `scripts/build`; `-- views` measures the rows with that word alone.
+//! `cargo bench -p kvtrace-tests --bench preload` after `scripts/build`; `-- views` measures the rows with that word
+//! alone.
 
 use kvtrace_tests::{Bench, run};
 use serde_json::Value;

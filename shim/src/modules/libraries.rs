@@ -1,7 +1,7 @@
 //! Which libraries of a GPU, of a tensor framework or of a serving runtime a process has loaded.
 //!
-//! The kernel's list of mappings tells, since the loader's may be locked for ever in a fork child. Nothing keeps another
-//! thread from unloading what is found there, so all of it is read in a way that cannot fault.
+//! The kernel's list of mappings tells, since the loader's may be locked for ever in a fork child. Nothing keeps
+//! another thread from unloading what is found there, so all of it is read in a way that cannot fault.
 
 use super::{FIND_OBJECT, LinkMap, find_object};
 use crate::buffers::Claim;
@@ -60,7 +60,8 @@ const OF_INTEREST: [&[u8]; 38] = [
     b"libonnxruntime",
 ];
 
-/// Remembers that the module that begins at `start` is named; `Some(false)` if it was before, `None` if there is no room.
+/// Remembers that the module that begins at `start` is named; `Some(false)` if it was before, `None` if there is no
+/// room.
 pub fn is_new(process: &Process, start: usize, path: &[u8]) -> Option<bool> {
     // Another module may come to lie where one was unloaded. Addresses have 47 bits, and here the lowest 12 are zero.
     let hash = path.iter().fold(5381u64, |hash, byte| hash.wrapping_mul(33).wrapping_add(u64::from(*byte)));
@@ -73,8 +74,8 @@ pub fn is_new(process: &Process, start: usize, path: &[u8]) -> Option<bool> {
     })
 }
 
-/// Writes the `module` events of the libraries of interest that are new, if the program has looked up a function since the
-/// last time: whoever loads a library does.
+/// Writes the `module` events of the libraries of interest that are new, if the program has looked up a function
+/// since the last time: whoever loads a library does.
 #[inline(never)]
 pub fn announce_libraries(process: &Process) {
     let lookups = resolve::lookups().wrapping_add(1);

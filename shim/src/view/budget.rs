@@ -30,8 +30,8 @@ impl Work {
         self.begin
     }
 
-    /// How long it has taken so far, ns. A thread that waited for nothing was only kept from the processor by others, as it
-    /// would have been without this work: that time does not count.
+    /// How long it has taken so far, ns. A thread that waited for nothing was only kept from the processor by others,
+    /// as it would have been without this work: that time does not count.
     pub fn cost(&self) -> u64 {
         match sys::waits() == self.waits {
             true => sys::clock(libc::CLOCK_THREAD_CPUTIME_ID).saturating_sub(self.processor),

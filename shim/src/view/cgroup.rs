@@ -131,8 +131,8 @@ impl Group {
         Group { version: 0, path: Text::new(), mount: 0 }
     }
 
-    /// Becomes the group whose figures apply to the process. Its path in /proc/self/cgroup and the mount do not always fit
-    /// together: a v1 container sees its own group at the mount's root.
+    /// Becomes the group whose figures apply to the process. Its path in /proc/self/cgroup and the mount do not
+    /// always fit together: a v1 container sees its own group at the mount's root.
     pub fn find(&mut self, process: &Process, scratch: &mut [u8]) {
         let nowhere = |source, reason| missing::view(process, View::Cgroup, 0, b"cgroup", source, reason);
         let groups = match sys::load(sys::open(GROUPS, libc::O_RDONLY, 0), scratch) {
@@ -195,8 +195,8 @@ impl Group {
         }
     }
 
-    /// Whether nothing is above it in the kernel. Version 2's root has no usage of its own, version 1's has a file that no
-    /// other group has.
+    /// Whether nothing is above it in the kernel. Version 2's root has no usage of its own, version 1's has a file
+    /// that no other group has.
     pub fn is_root(&self) -> bool {
         if self.version == 2 { !self.has(b"memory.current\0") } else { self.has(b"cgroup.sane_behavior\0") }
     }

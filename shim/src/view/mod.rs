@@ -91,8 +91,8 @@ pub enum Asked {
     Nvidia,
 }
 
-/// Writes the `view` that belongs to event `of`, and what goes with it, as far as the budget allows. None of the parts is
-/// inlined: a small stack shall hold the deepest of them, not their sum.
+/// Writes the `view` that belongs to event `of`, and what goes with it, as far as the budget allows. None of the
+/// parts is inlined: a small stack shall hold the deepest of them, not their sum.
 pub fn write(of: u64, asked: Asked) {
     if !config::get().is_some_and(|config| config.views) || !budget::allows() {
         return;

@@ -1,5 +1,5 @@
-//! Who uses the memory of each GPU, as NVML says: asked only where the program itself has initialised NVML, and only about
-//! GPUs whose handle it was given. A handle that nobody asked for may wake a GPU up.
+//! Who uses the memory of each GPU, as NVML says: asked only where the program itself has initialised NVML, and only
+//! about GPUs whose handle it was given. A handle that nobody asked for may wake a GPU up.
 
 use crate::buffers::Claim;
 use crate::helper::Helper;
@@ -90,8 +90,8 @@ pub fn tell(process: &Process, of: u64) {
 }
 
 /// Whether NVML's pids are those of this process's namespace. They are if it is in the first one of the machine, which
-/// has a fixed number; if NVML lists it, as it does who has a context of CUDA's, by its own pid; and they are not if NVML
-/// lists it nowhere though it has one.
+/// has a fixed number; if NVML lists it, as it does who has a context of CUDA's, by its own pid; and they are not if
+/// NVML lists it nowhere though it has one.
 fn same_pids(process: &Process, known: &[Use]) -> Option<bool> {
     let mut link = [0u8; 32];
     if sys::readlink(b"/proc/self/ns/pid\0", &mut link) == b"pid:[4026531836]" {
@@ -204,7 +204,8 @@ fn list<'b>(lists: &Lists, handle: Handle, room: &'b mut [u8]) -> Result<List<'b
     for (helper, stride) in lists {
         let most = room.len().checked_div(*stride).unwrap_or(0) as u32;
         let answer = helper.ask(|at| {
-            // SAFETY: the functions are (nvmlDevice_t, unsigned*, entry*) and write no more entries than the number says.
+            // SAFETY: the functions are (nvmlDevice_t, unsigned*, entry*) and write no more entries than the number
+            // says.
             let function: extern "C" fn(Handle, *mut u32, *mut u8) -> i32 = unsafe { core::mem::transmute(at) };
             let mut count = most;
             (function(handle, &mut count, room.as_mut_ptr()), count)

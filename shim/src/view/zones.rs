@@ -112,8 +112,8 @@ impl Zone {
         });
     }
 
-    /// Bytes in blocks of [`BLOCK`] and larger. A line of /proc/buddyinfo has the number of free blocks of each order, from
-    /// single pages on.
+    /// Bytes in blocks of [`BLOCK`] and larger. A line of /proc/buddyinfo has the number of free blocks of each
+    /// order, from single pages on.
     fn large(&self, blocks: &[u8], page: u64) -> Option<u64> {
         let line = blocks
             .split(|byte| *byte == b'\n')

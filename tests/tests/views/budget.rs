@@ -6,7 +6,8 @@ const WHOLE: u64 = 50_000_000;
 /// One ns for so many that pass.
 const RATIO: u64 = 20;
 
-/// A program that asks without end loses no more than the budget, but for the views that were begun while there was some.
+/// A program that asks without end loses no more than the budget, but for the views that were begun while there was
+/// some.
 fn is_kept(trace: &Trace, threads: usize) {
     for file in &trace.files {
         let views: Vec<_> = file.lines.iter().filter(|line| line["ev"] == "view").collect();

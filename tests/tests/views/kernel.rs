@@ -176,11 +176,12 @@ fn zones(trace: &Trace, of: &Value, with_blocks: bool) {
     for part in text.split("Node ").skip(1) {
         let (head, rest) = part.split_once('\n').unwrap();
         let (node, name) = head.split_once(", zone").unwrap();
+        let number: u64 = node.parse().unwrap();
         let pages = |name: &str| {
             let line = rest.lines().find(|line| line.trim_start().trim_start_matches("pages ").starts_with(name))?;
             line.split_whitespace().last()?.parse::<u64>().ok()
         };
-        let zone = told.iter().find(|zone| zone["zone"] == name.trim() && zone["node"].to_string() == node);
+        let zone = told.iter().find(|zone| zone["zone"] == name.trim() && zone["node"] == number);
         if pages("present ") == Some(0) {
             assert!(zone.is_none(), "{zone:?}");
             continue;

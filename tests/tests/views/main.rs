@@ -1,4 +1,5 @@
-//! What stands beside a query: all that the kernel tells this user, what it does not tell and why, and within the budget.
+//! What stands beside a query: all that the kernel tells this user, what it does not tell and why, and within the
+//! budget.
 
 /// AMD's files, which no machine here has: in a mount namespace with a tree of them.
 mod amd;
