@@ -115,9 +115,17 @@ fn mapping(line: &[u8]) -> Option<(usize, &[u8])> {
 
 /// Writes the `module` event of what is mapped at `start`, if the loader has loaded it.
 fn tell(process: &Process, start: usize, file: &[u8], page: &mut [u8]) {
-    let (mut end, mut name) = (0usize, [0u8; 512]);
+    let end;
+    let mut name = [0u8; 512];
     let find = FIND_OBJECT.load(Ordering::Acquire);
-    if find != 0 {
+    if find == 0 {
+        // Such a loader is asked under its lock at every event.
+        let Some(place) = super::place(start).filter(|place| place.start == start) else { return };
+        end = place.end;
+        for (to, from) in name.iter_mut().zip(place.name) {
+            *to = *from;
+        }
+    } else {
         let Some(object) = find_object(find, start).filter(|object| object.start == start) else { return };
         end = object.end;
         let mut map = [0u8; size_of::<LinkMap>()];
