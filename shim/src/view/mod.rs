@@ -13,9 +13,12 @@ pub use node::found as node_found;
 pub use usage::{began as nvml_began, found as nvml_found};
 
 use self::machine::Machine;
-use crate::process;
+use crate::process::{self, Process};
 use crate::{config, facts, modules, weights};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Views of one process at the same time: each holds buffers that events need too.
+const MOST_AT_ONCE: u32 = 8;
 
 /// Modules of one process that are remembered as named; any further one may be named twice.
 const MOST_LIBRARIES: usize = 192;
@@ -29,6 +32,8 @@ pub struct Views {
     pub missing: AtomicU64,
     /// Whether this process took memory of a device.
     pub uses_device: AtomicU32,
+    /// Views under way.
+    pub running: AtomicU32,
     /// Whether the facts are written.
     pub facts: AtomicU32,
     /// Where the memory controller was found, plus 1: see `cgroup`.
@@ -52,6 +57,7 @@ impl Views {
             budget: AtomicU64::new(0),
             missing: AtomicU64::new(0),
             uses_device: AtomicU32::new(0),
+            running: AtomicU32::new(0),
             facts: AtomicU32::new(0),
             cgroup_kind: AtomicU32::new(0),
             lookups: AtomicU64::new(0),
@@ -65,6 +71,7 @@ impl Views {
     /// As at the beginning.
     pub fn wipe(&self) {
         self.uses_device.store(0, Ordering::Relaxed);
+        self.running.store(0, Ordering::Relaxed);
         self.facts.store(0, Ordering::Relaxed);
         self.cgroup_kind.store(0, Ordering::Relaxed);
         let words = [&self.budget, &self.missing, &self.lookups, &self.nodes, &self.cards];
@@ -97,8 +104,15 @@ pub fn write(of: u64, asked: Asked) {
     if !config::get().is_some_and(|config| config.views) || !budget::allows() {
         return;
     }
-    let work = budget::Work::begin();
     let process = process::current();
+    if process.views.running.fetch_add(1, Ordering::AcqRel) < MOST_AT_ONCE {
+        write_all(process, of, asked);
+    }
+    process.views.running.fetch_sub(1, Ordering::AcqRel);
+}
+
+fn write_all(process: &Process, of: u64, asked: Asked) {
+    let work = budget::Work::begin();
     let Some(mut machine) = Machine::new(process) else { return };
     machine.look(process);
     zones::tell(process, of);
