@@ -53,6 +53,17 @@ fn parsed(text: &[u8], room: u64) -> Option<Told> {
     (total == room).then_some((tensors, dtypes))
 }
 
+fn names(text: &[u8]) -> Result<usize, String> {
+    serde_json::from_slice::<serde_json::Map<String, Value>>(text)
+        .map(|map| map.len())
+        .map_err(|error| error.to_string())
+}
+
+/// Where the parser of the test is no judge: it takes the last of two that have one name, and refuses `1e999`.
+fn is_special(text: &[u8], names_before: usize) -> bool {
+    names(text).map_or_else(|error| error.contains("out of range"), |names| names < names_before)
+}
+
 /// A name as JSON, each letter perhaps escaped.
 fn quoted(name: &str, escaped: u32) -> String {
     let mut out = String::from('"');
@@ -135,6 +146,7 @@ proptest! {
     #[test]
     fn a_broken_header_gives_what_a_parser_gives_or_nothing((text, room) in header(), at: prop::sample::Index,
                                                             kind in 0u8..3, byte: u8) {
+        let whole = names(text.as_bytes()).unwrap();
         let mut bytes = text.into_bytes();
         let at = at.index(bytes.len());
         match kind {
@@ -143,7 +155,7 @@ proptest! {
             _ => bytes.truncate(at),
         }
         let found = scanned(&bytes, room, 7);
-        if found.is_some() {
+        if found.is_some() && !is_special(&bytes, whole) {
             prop_assert_eq!(found, parsed(&bytes, room), "{}", String::from_utf8_lossy(&bytes));
         }
     }
