@@ -51,9 +51,10 @@ events! {
     Cached {
         /// Number of the query or of the `weights` event, 0 beside a sample.
         of: u64,
-        /// Number of the file of weights; absent for a group of files.
+        /// Number of the file of weights; absent for a group of files. Its line is written when a figure has changed.
         #[serde(default)] id: Option<u32>,
-        /// `libraries`: all other files that are mapped, or the path that the user named; empty if `id` is there.
+        /// `weights`: all files of weights that were asked for; `libraries`: the other files that are mapped; or the path
+        /// that the user named. Empty if `id` is there.
         #[serde(borrow, default)] group: Cow<'a, str>,
         /// How many files this is about.
         files: u64,
