@@ -28,7 +28,9 @@ pub fn document(show: &Show, all: bool) -> Document {
             show.decisions.len()
         ));
     }
-    sentences.extend(show.scenes.iter().flat_map(super::scene::sentences));
+    // Ranks of one server decide alike.
+    let scenes = || show.scenes.iter().take(if all { usize::MAX } else { 1 });
+    sentences.extend(scenes().flat_map(super::scene::sentences));
     for decision in &show.decisions {
         sentences.extend(decision.contradictions.iter().map(|text| format!("Witnesses disagree: {text}.")));
     }
@@ -47,7 +49,7 @@ pub fn document(show: &Show, all: bool) -> Document {
     if sections.is_empty() {
         sections.push(Section { title: "Decision".into(), columns: DECISION_COLUMNS.to_vec(), rows: Vec::new() });
     }
-    sections.extend(show.scenes.iter().flat_map(|scene| super::scene::sections(scene, all)));
+    sections.extend(scenes().flat_map(|scene| super::scene::sections(scene, all)));
     sections.extend(show.timeline.as_ref().map(super::timeline::section));
     sections.extend([queries(show, all), owners(show)]);
     if !show.files.is_empty() {

@@ -61,10 +61,10 @@ impl Files {
 
     /// Writes what is cached of it, unless it was looked at too short a time ago for what that takes.
     pub fn look(&mut self, recorder: &Recorder) {
-        let begin = Instant::now();
-        if begin < self.again {
+        if Instant::now() < self.again {
             return;
         }
+        let begin = super::worked();
         let (sum, problems) = sum(&self.path);
         for problem in problems {
             if self.told.insert(problem.clone()) {
@@ -74,7 +74,7 @@ impl Files {
         if sum.files > 0 {
             recorder.cached(&self.path, &sum);
         }
-        self.again = begin + begin.elapsed() * SHARE;
+        self.again = Instant::now() + super::worked().saturating_sub(begin) * SHARE;
     }
 }
 
