@@ -51,10 +51,13 @@ def figures(name, log, trace, utilization, ranks=1):
         same("available for the KV cache, GiB", size * count / GIB, available, 0.012)
         same("tokens", size * count / per_token, tokens, LENGTH / 8)
         peak = find(r"([\d.]+) GiB for peak activation", log)
-        # In the machine's own memory free is MemAvailable, which no allocation on the device changes here.
-        if "unified" not in name:
-            by_hand = utilization * total - (queries[0]["free"] - before[-1]["free"]) - float(peak) * GIB
-            same("utilization x total - what free lost - peak as logged, GiB", by_hand / GIB, available, 0.02)
+        free = [q["free"] for q in before]
+        if "unified" in name:
+            # Free is MemAvailable of this machine: what stood in the files that it opened beside the queries.
+            free = [e["meminfo"]["MemAvailable"] for e in process
+                    if e["ev"] == "view" and "meminfo" in e and queries[0]["t"] <= e["t"] <= first["t"]]
+        by_hand = utilization * total - (free[0] - free[-1]) - float(peak) * GIB
+        same("utilization x total - what free lost - peak as logged, GiB", by_hand / GIB, available, 0.02)
     must("the device says that it is simulated", all("simulated" in device for device in trace.device_names()))
 
 
