@@ -42,7 +42,8 @@ def check():
     print("transformers", transformers.__version__)
     for name, devices in [("one", "h100-80"), ("two", "l4,l4")]:
         log, trace = run(name, "h100-80", [sys.executable, __file__, "spread"], KVTRACE_SIM_DEVICES=devices)
-        print("  " + "\n  ".join(line for line in log.splitlines() if re.match("memory that|devices|allocated|forward", line)))
+        said = (line for line in log.splitlines() if re.match("memory that|devices|allocated|forward", line))
+        print("  " + "\n  ".join(said))
         weights = sum(int(number) for number in re.findall(r"^allocated \d (\d+)", log, re.M))
         must("weights are those of 7.6 billion parameters in 16 bits", 14.1 < weights / GIB < 14.4)
         live = {}

@@ -1,5 +1,5 @@
-"""SGLang: the server with dummy weights on a discrete GPU to /health. The KV cache that it logs is compared with its own
-allocations."""
+"""SGLang: the server with dummy weights on a discrete GPU to /health. The KV cache that it logs is compared with its
+own allocations."""
 
 import os
 import pathlib
@@ -28,11 +28,12 @@ def check():
             return False
 
     seen = []
-    # A forward does not work: FlashInfer's kernels are loaded by way of a runtime that wants a real driver. So no request
-    # may be made, neither to warm up nor by /health. Neither nvcc nor a tokenizer is there.
+    # A forward does not work: FlashInfer's kernels are loaded by way of a runtime that wants a real driver. So no
+    # request may be made, neither to warm up nor by /health. Neither nvcc nor a tokenizer is there.
     command = [sys.executable, "-m", "sglang.launch_server", "--model-path", path, "--load-format", "dummy",
                "--skip-tokenizer-init", "--disable-cuda-graph", "--skip-server-warmup", "--attention-backend", "triton",
-               "--sampling-backend", "pytorch", "--grammar-backend", "none", "--port", str(port), "--context-length", "8192"]
+               "--sampling-backend", "pytorch", "--grammar-backend", "none", "--port", str(port),
+               "--context-length", "8192"]
     # Its DeepGEMM looks for a toolkit when it is imported, and takes the wheels' own.
     toolkit = next(pathlib.Path(place, "nvidia/cu13") for place in sys.path if os.path.isdir(f"{place}/nvidia/cu13"))
     log, trace = run("serve", "h100-80", command, until=lambda: healthy() and not seen.append(1), timeout=600,
@@ -40,7 +41,8 @@ def check():
                      SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION="false")
     if not seen:
         print("\n".join(line[:300] for line in log.splitlines()[-25:]))
-    print("  " + "\n  ".join(line[:200] for line in log.splitlines() if re.search(r"KV Cache|max_total_num_tokens|Load weight", line)))
+    said = (line[:200] for line in log.splitlines() if re.search(r"KV Cache|max_total_num_tokens=|Load weight", line))
+    print("  " + "\n  ".join(said))
     tokens = int(find(r"max_total_num_tokens=(\d+)", log))
     fraction = find(r"mem_fraction_static'?[=:] ?([\d.]+)", log)
     total = max(q["total"] for events in trace.processes for q in trace.queries(events))

@@ -149,7 +149,8 @@ def check():
                 most = max(most, live)
             elif event["ev"] == "free" and event["rc"] == 0:
                 live -= sizes.pop(event["ptr"], 0)
-        print(f"  weights {weights / GIB:.3f}, peak {peak / GIB:.3f}, reserved {reserved / GIB:.3f} of {total / GIB:.2f} GiB")
+        print(f"  weights {weights / GIB:.3f}, peak {peak / GIB:.3f}, "
+              f"reserved {reserved / GIB:.3f} of {total / GIB:.2f} GiB")
         must("reserved is what the trace holds", abs(most - reserved) <= 64 << 20)
     for name, devices in [("libraries", "1"), ("compiled", "1"), ("ranks", "h100-80,l4")]:
         log, _ = run(name, "h100-80", [sys.executable, __file__, "part", name], cuda=major, KVTRACE_SIM_DEVICES=devices)

@@ -1,5 +1,5 @@
-"""vLLM: the engine's start to its "GPU KV cache size" line on a discrete and on a unified GPU, the server to /health, and
-two ranks of tensor parallelism. The figures that it logs are compared with its own events."""
+"""vLLM: the engine's start to its "GPU KV cache size" line on a discrete and on a unified GPU, the server to /health,
+and two ranks of tensor parallelism. The figures that it logs are compared with its own events."""
 
 import os
 import socket

@@ -39,8 +39,8 @@ def wanted(name):
 
 
 def run(name, gpu, command, timeout=900, until=None, again=None, tries=3, **more):
-    """Runs `command`, and returns its log and its trace. With `until`, ends it once that gives true. A failure whose log
-    has `again` in it is the machine's: it is tried again, and then given up, with no log and no trace."""
+    """Runs `command`, and returns its log and its trace. With `until`, ends it once that gives true. A failure whose
+    log has `again` in it is the machine's: it is tried again, and then given up, with no log and no trace."""
     folder = FOLDER / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -90,11 +90,13 @@ class Trace:
     def calls_in_order(self):
         """Allocations and frees of device memory, as the driver saw them, of all processes."""
         events = [e for events in self.processes for e in events if e["ev"] in ("alloc", "free")]
-        return sorted((e for e in events if e.get("layer") == "driver" and e.get("kind") != "host"), key=lambda e: e["t"])
+        device = (e for e in events if e.get("layer") == "driver" and e.get("kind") != "host")
+        return sorted(device, key=lambda e: e["t"])
 
     def queries(self, process):
         """Memory figures that the driver gave."""
-        return [e for e in process if e["ev"] == "query" and e.get("layer") == "driver" and e.get("rc") == 0 and "free" in e]
+        asked = (e for e in process if e["ev"] == "query" and e.get("layer") == "driver")
+        return [e for e in asked if e.get("rc") == 0 and "free" in e]
 
     def device_names(self):
         return {e["name"] for events in self.processes for e in events if e["ev"] == "device" and "name" in e}
@@ -105,7 +107,8 @@ def find(pattern, text):
     found = re.findall(pattern, text)
     if not found:
         fail(f"no line like {pattern!r} in the log")
-    return found[-1].replace(",", "") if isinstance(found[-1], str) else tuple(word.replace(",", "") for word in found[-1])
+    last = found[-1]
+    return last.replace(",", "") if isinstance(last, str) else tuple(word.replace(",", "") for word in last)
 
 
 def same(what, ours, theirs, within):

@@ -68,7 +68,8 @@ int main(void) {
         must(nvmlDeviceGetName(handle, name, sizeof name), "nvmlDeviceGetName");
         must(nvmlDeviceGetUUID(handle, uuid, sizeof uuid), "nvmlDeviceGetUUID");
         must(nvmlDeviceGetMemoryInfo(handle, &memory), "nvmlDeviceGetMemoryInfo");
-        printf("{\"name\":\"%s\",\"uuid\":\"%s\",\"total\":%llu,\"used\":%llu}\n", name, uuid, memory.total, memory.used);
+        printf("{\"name\":\"%s\",\"uuid\":\"%s\",\"total\":%llu,\"used\":%llu}\n", name, uuid, memory.total,
+               memory.used);
     }
     return 0;
 }

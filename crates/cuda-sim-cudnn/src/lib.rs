@@ -1,5 +1,5 @@
-//! `libcudnn.so.9` of the simulated GPU. Every convolution has one algorithm, which needs no workspace. Recurrent networks are
-//! refused.
+//! `libcudnn.so.9` of the simulated GPU. Every convolution has one algorithm, which needs no workspace. Recurrent
+//! networks are refused.
 
 #![allow(non_snake_case, reason = "the functions carry the library's names")]
 

@@ -59,8 +59,8 @@ fn map(id: u64) -> Option<&'static Board> {
     let name = path(id)?;
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOFOLLOW;
     let length = size_of::<Board>();
-    // SAFETY: system calls on a path of ours and on the descriptor that it gives; a preloaded library does not see them.
-    // The mapping is page-aligned and as long as a board, which is made of atomics only.
+    // SAFETY: system calls on a path of ours and on the descriptor that it gives, past a preloaded library. The mapping
+    // is page-aligned and as long as a board, which is made of atomics only.
     unsafe {
         let fd = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, name.as_ptr(), flags, 0o600) as i32;
         if fd < 0 {

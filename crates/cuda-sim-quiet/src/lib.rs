@@ -88,8 +88,8 @@ pub fn place<T>(address: usize) -> Out<T> {
     unsafe { Out::from_raw(address as *mut T) }
 }
 
-/// Answers a `...GetProperty`: 0 asks for the major version, 1 for the minor one, 2 for the patch level. Returns whether
-/// that was done.
+/// Answers a `...GetProperty`: 0 asks for the major version, 1 for the minor one, 2 for the patch level. Returns
+/// whether that was done.
 pub fn property(version: (i32, i32, i32), kind: i32, value: Out<i32>) -> bool {
     let part = match kind {
         0 => version.0,
