@@ -3,6 +3,7 @@
 use crate::decision::Decision;
 use crate::load::Trace;
 use crate::load::events::{Query, WeightFile};
+use crate::load::machine::Missing;
 use crate::load::weights::{Beside, Reading};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -114,7 +115,7 @@ pub fn of(trace: &Trace, query: &Query) -> Option<PageCache> {
     if unread > 0 {
         notes.push(format!("how much of {unread} of the files was in it is not known"));
     }
-    for (process, n, source, reason) in &trace.weights.denied {
+    for Missing { process, n, source, reason, .. } in trace.seen.missing.iter().filter(|it| it.what == "cached") {
         let evidence = trace.evidence(*process, *n);
         let source = if source.is_empty() { "libraries" } else { source };
         notes.push(format!("{evidence}: the kernel does not tell of {source} ({reason}: it may not be written to)"));

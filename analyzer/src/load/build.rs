@@ -168,9 +168,6 @@ impl Builder {
                 self.weights.cached(&mut self.trace.weights, self.process, stamp, query, &cached);
             }
             Event::Config(config) => self.trace.weights.config(self.process, stamp, config),
-            Event::Missing(missing) if missing.what == "cached" => {
-                self.trace.weights.denied.push((self.process, stamp.n, missing.source.into(), missing.reason.into()));
-            }
             other => self.machine.add(&mut self.trace, self.process, stamp, other),
         }
         if let Some(process) = self.trace.processes.get_mut(self.process as usize) {

@@ -13,8 +13,6 @@ pub struct Weights {
     /// Of all files that a process had opened together, in time order.
     pub totals: Vec<Reading>,
     pub configs: Vec<Config>,
-    /// `(process, n, source, reason)`: pages that the kernel did not tell of.
-    pub denied: Vec<(ProcessIndex, u64, String, String)>,
 }
 
 #[derive(Debug, Clone)]
