@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};
 
@@ -111,7 +111,7 @@ fn quiet(name: &str, places: &[Place], code: i32) -> String {
 /// returns success, or `refusal` for what is in `refused`. For the build script of a crate that depends on
 /// `kvtrace-cuda-sim-quiet` and has a static `LIBRARY`.
 pub fn quiet_library(soname: &str, refused: &[&str], refusal: i32) -> io::Result<()> {
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     let written = written(Path::new("src"))?;
     let rows = names(Path::new("names.txt"))?;
     let mut source = String::from("use kvtrace_cuda_sim_quiet as quiet;\n");

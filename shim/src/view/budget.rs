@@ -1,5 +1,6 @@
 //! How much of a process's time views may take: 50 ms to begin with, and 5 % of the time that passes, of which at most
-//! 50 ms are kept. What is taken beyond it is owed.
+//! 50 ms are kept. What is taken beyond it is owed. The first views of a process are made in any case: a server sizes its
+//! cache by one of its first questions, and on a machine that is slow just then a few views take all the budget.
 //!
 //! One word holds it: the moment at which the budget would be whole again if nothing more were taken.
 
@@ -10,6 +11,9 @@ use core::sync::atomic::Ordering;
 const WHOLE: u64 = 50_000_000;
 /// Time that must pass for each ns of views.
 const RATIO: u64 = 20;
+
+/// Views of a process that are made in any case.
+const FIRST: u32 = 64;
 
 /// A stretch of work that is measured.
 pub struct Work {
@@ -38,6 +42,12 @@ impl Work {
             false => sys::clock(libc::CLOCK_MONOTONIC).saturating_sub(self.begin),
         }
     }
+}
+
+/// Whether there is some left for a view, or it is one of the first.
+pub fn allows_view() -> bool {
+    let made = &process::current().views.made;
+    made.load(Ordering::Relaxed) < FIRST && made.fetch_add(1, Ordering::Relaxed) < FIRST || allows()
 }
 
 /// Whether there is some left.

@@ -34,6 +34,8 @@ pub struct Views {
     pub uses_device: AtomicU32,
     /// Views under way.
     pub running: AtomicU32,
+    /// How many of the first views were made.
+    pub made: AtomicU32,
     /// Whether the facts are written.
     pub facts: AtomicU32,
     /// Where the memory controller was found, plus 1: see `cgroup`.
@@ -58,6 +60,7 @@ impl Views {
             missing: AtomicU64::new(0),
             uses_device: AtomicU32::new(0),
             running: AtomicU32::new(0),
+            made: AtomicU32::new(0),
             facts: AtomicU32::new(0),
             cgroup_kind: AtomicU32::new(0),
             lookups: AtomicU64::new(0),
@@ -72,6 +75,7 @@ impl Views {
     pub fn wipe(&self) {
         self.uses_device.store(0, Ordering::Relaxed);
         self.running.store(0, Ordering::Relaxed);
+        self.made.store(0, Ordering::Relaxed);
         self.facts.store(0, Ordering::Relaxed);
         self.cgroup_kind.store(0, Ordering::Relaxed);
         let words = [&self.budget, &self.missing, &self.lookups, &self.nodes, &self.cards];
@@ -101,7 +105,7 @@ pub enum Asked {
 /// Writes the `view` that belongs to event `of`, and what goes with it, as far as the budget allows. None of the
 /// parts is inlined: a small stack shall hold the deepest of them, not their sum.
 pub fn write(of: u64, asked: Asked) {
-    if !config::get().is_some_and(|config| config.views) || !budget::allows() {
+    if !config::get().is_some_and(|config| config.views) || !budget::allows_view() {
         return;
     }
     let process = process::current();
