@@ -12,11 +12,11 @@ LENGTH = 8192
 NO_COMPILER = {"VLLM_USE_FLASHINFER_SAMPLER": "0", "VLLM_USE_DEEP_GEMM": "0", "VLLM_NO_USAGE_STATS": "1"}
 
 
-def engine(path, utilization, ranks):
+def engine(path, utilization, ranks, eager):
     from vllm import LLM
 
     LLM(
-        model=path, load_format="dummy", skip_tokenizer_init=True, enforce_eager=True, max_model_len=LENGTH,
+        model=path, load_format="dummy", skip_tokenizer_init=True, enforce_eager=eager, max_model_len=LENGTH,
         gpu_memory_utilization=utilization, tensor_parallel_size=ranks,
     )
     print("engine is up")
@@ -51,7 +51,8 @@ def figures(name, log, trace, utilization, ranks=1):
         same("available for the KV cache, GiB", size * count / GIB, available, 0.012)
         same("tokens", size * count / per_token, tokens, LENGTH / 8)
         peak = find(r"([\d.]+) GiB for peak activation", log)
-        free = [q["free"] for q in before]
+        # At first, after the weights, and after the profiling forward; what follows measures graphs.
+        free = [q["free"] for q in before][:3]
         if "unified" in name:
             # Free is MemAvailable of this machine: what stood in the files that it opened beside the queries.
             free = [e["meminfo"]["MemAvailable"] for e in process
@@ -69,10 +70,10 @@ def check():
     print("vLLM", vllm.__version__)
     path = str(model(FOLDER / "model"))
 
-    def start(name, gpu, utilization=UTILIZATION, ranks=1, **more):
+    def start(name, gpu, utilization=UTILIZATION, ranks=1, eager=True, **more):
         if not wanted(name):
             return
-        command = [sys.executable, __file__, "engine", path, str(utilization), str(ranks)]
+        command = [sys.executable, __file__, "engine", path, str(utilization), str(ranks), str(int(eager))]
         log, trace = run(name, gpu, command, **NO_COMPILER, **more)
         if log is None:
             print(f"{name}: skipped: other programs of this machine gave memory back while vLLM watched it")
@@ -80,6 +81,7 @@ def check():
         figures(name, log, trace, utilization, ranks)
 
     start("discrete", "h100-80")
+    start("graphs", "h100-80", eager=False)
     # On a unified GPU vLLM takes MemAvailable of this machine for free, which is not the simulated pool's: it may ask
     # for no more than that.
     total = 125_511_964 << 10
@@ -121,7 +123,7 @@ def serve(path):
 
 if __name__ == "__main__":
     if sys.argv[1] == "engine":
-        engine(sys.argv[2], float(sys.argv[3]), int(sys.argv[4]))
+        engine(sys.argv[2], float(sys.argv[3]), int(sys.argv[4]), sys.argv[5] == "1")
     else:
         sys.path.insert(0, os.path.dirname(__file__))
         check()
