@@ -67,6 +67,20 @@ fn files_and_limits_are_noted_and_nothing_changes() {
     assert_eq!(noted, told.lines().count());
 }
 
+/// Functions that are only looked at get all their arguments, and the program that one of them starts its own.
+#[test]
+fn arguments_survive_the_look_at_them() {
+    let Some(arm) = Arm::new() else { return };
+    let program = arm.compile("aarch64/registers", "registers", &["-ldl"]);
+    let told = run(arm.traced(program).args(["/bin/sh", "-c", "env; echo $0 $1", "one", "two"])).stdout;
+    let told = String::from_utf8(told).unwrap();
+    assert!(told.contains("ONLY=this\n") && told.ends_with("one two\n") && !told.contains("KVTRACE_OUT"), "{told}");
+    let trace = arm.trace();
+    assert_eq!(trace.calls("file", "open").len(), 2, "by freopen and openat; the trace names them after the plainest");
+    assert_eq!(trace.events("exec")[0]["path"], "/bin/sh");
+    assert_eq!(trace.calls("call", "getrlimit").len(), 2);
+}
+
 /// The caller of each event is the instruction behind a call of the program's.
 #[test]
 fn return_addresses_are_the_program_s() {

@@ -77,3 +77,31 @@ fn local_libraries_of_two_majors_are_seen_each_with_its_own_runtime() {
     assert_eq!(callers("runtime"), ["plugin12.so", "plugin13.so"]);
     assert_eq!(callers("driver"), ["libcudart.so.12", "libcudart.so.13"]);
 }
+
+/// Another preload sees every call that it would see without us, in front of us and behind us; both see the call, once.
+#[test]
+fn another_preload_sees_what_it_would_have_seen() {
+    let Some(arm) = Arm::new() else { return };
+    let (runtime, driver) = (arm.kit("lib/sim/libcudart.so.12"), arm.kit("lib/sim/libcuda.so.1"));
+    let program = arm.compile("coexist/asker", "asker", &[&runtime, &driver, "-ldl"]);
+    let shim = arm.kit("lib/libkvtrace.so");
+    for name in ["saver", "saver_open"] {
+        let other = arm.library(&format!("coexist/{name}"), &format!("{name}.so"));
+        let other = other.to_str().unwrap();
+        for (way, order) in [format!("{other}:{shim}"), format!("{shim}:{other}")].iter().enumerate() {
+            let trace = arm.bench.path(&format!("trace-{name}-{way}"));
+            let (mut plain, mut traced) = (arm.plain(&program), arm.traced(&program));
+            let told =
+                alike(plain.env("LD_PRELOAD", other), traced.env("LD_PRELOAD", order).env("KVTRACE_OUT", &trace));
+            assert!(told.contains("linked 0: 1 0\n"), "{told}");
+            let trace = kvtrace_tests::Trace::read(&trace);
+            for function in ["cuMemAlloc", "cudaMalloc"] {
+                let calls = trace.calls("alloc", function);
+                let seen: Vec<u64> = calls.iter().map(|call| call["size"].as_u64().unwrap()).collect();
+                assert_eq!(seen, [3 << 20, 7 << 20, 11 << 20], "{function}, {order}");
+            }
+            let queries = trace.calls("query", "cuMemGetInfo");
+            assert_eq!(queries.iter().filter(|query| query["depth"] == 0).count(), 2, "{order}");
+        }
+    }
+}
