@@ -1,7 +1,7 @@
 //! 64-bit Arm. See [`super`] for what each item is.
 //!
-//! Stubs use x16 and x17 alone, which every call may overwrite. They begin with a landing pad (`hint 34` is `bti c`, and
-//! nothing on processors before Armv8.5) and go on by `b`, or by x16, from which a `bti c` may be branched to.
+//! Stubs use x16 and x17 alone, which every call may overwrite. They begin with a landing pad (`hint 34` is `bti c`,
+//! and nothing on processors before Armv8.5) and go on by `b`, or by x16, from which a `bti c` may be branched to.
 
 use super::Thread;
 use core::arch::asm;

@@ -5,13 +5,13 @@
 //! `filter_stub` and `filter_all_stub`:
 //!
 //! * `wrapper_stub!(symbol, body, (node))`: an exported function that notes its return address and becomes its body:
-//!   arguments, stack and all. With a version node the stub is exported as `symbol@node`, so that the loader itself picks
-//!   the wrapper of the library that a caller was linked with.
+//!   arguments, stack and all. With a version node the stub is exported as `symbol@node`, so that the loader itself
+//!   picks the wrapper of the library that a caller was linked with.
 //! * `found_stub!(symbol, body)`: the same, not exported: for callers that looked the library's own function up, where
 //!   linked callers reach another preload's function first. It marks the noted address with [`FOUND`].
-//! * `filter_stub!(symbol, filter, slot)`: an exported function that first shows its first three arguments and its return
-//!   address to `filter`. A non-zero answer is one more than what the caller gets; after 0 the real function in `slot`
-//!   runs as if called directly, with the caller's own return address and all variadic arguments.
+//! * `filter_stub!(symbol, filter, slot)`: an exported function that first shows its first three arguments and its
+//!   return address to `filter`. A non-zero answer is one more than what the caller gets; after 0 the real function in
+//!   `slot` runs as if called directly, with the caller's own return address and all variadic arguments.
 //! * `filter_all_stub!(symbol, filter, slot)`: the same with all six arguments; the return address is the seventh.
 
 #[cfg(target_arch = "aarch64")]

@@ -16,7 +16,7 @@ mount -t proc proc \"$2/proc\"
 shift
 exec chroot \"$@\"";
 
-/// An Arm system in namespaces of its own: its kernel starts Arm programs, whoever asks for it, and this machine's kernel
+/// An Arm system in namespaces of its own: in them the kernel starts Arm programs, whoever asks for it, and outside it
 /// does not (Linux 6.7).
 struct Container {
     arm: Arm,

@@ -1,5 +1,5 @@
 use crate::{Arm, alike};
-use kvtrace_tests::{Bench, elf, kit, run};
+use kvtrace_tests::{Bench, elf, hooks, kit, run};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,6 +15,23 @@ fn it_exports_what_the_preload_of_this_machine_does() {
     let (ours, theirs) = (exports(&kit("lib/libkvtrace.so")), exports(Path::new(&arm.kit("lib/libkvtrace.so"))));
     assert_eq!(theirs, ours);
     assert!(ours.len() > 500, "{}", ours.len());
+}
+
+/// Every row of the table, told by the library itself to a program that opens it: the same as here.
+#[test]
+fn its_table_is_the_one_of_this_machine() {
+    let Some(arm) = Arm::new() else { return };
+    let program = arm.compile("aarch64/rows", "rows", &["-ldl"]);
+    let told = String::from_utf8(run(arm.plain(program).arg(arm.kit("lib/libkvtrace.so"))).stdout).unwrap();
+    let ours: Vec<String> = hooks::table()
+        .into_iter()
+        .map(|row| {
+            let hooks::Row { symbol, name, layer, effect, arguments, major, versions, per_thread } = row;
+            let numbers = format!("{major} {} {} {}", versions.0, versions.1, u32::from(per_thread));
+            format!("{symbol}|{name}|{layer}|{effect}|{arguments}|{numbers}")
+        })
+        .collect();
+    assert_eq!(told.lines().collect::<Vec<_>>(), ours);
 }
 
 #[test]
@@ -101,7 +118,7 @@ fn return_addresses_are_the_program_s() {
     assert_eq!((queries.len(), seen.len()), (5, 5));
 }
 
-/// Structures by value travel in other places than on x86-64; what the library gets and what the trace says is the same.
+/// Structures by value travel in other places than on x86-64; what the library gets and what the trace says is alike.
 #[test]
 fn structures_by_value_arrive_whole() {
     let Some(arm) = Arm::new() else { return };

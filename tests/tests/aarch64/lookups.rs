@@ -29,8 +29,8 @@ fn every_scope_holds_what_it_would_without_us() {
     }
 }
 
-/// The answers to every question that is asked of the driver on this machine too: its own function or the wrapper of the
-/// same name, wherever it is so here.
+/// Every question that is asked of the driver on this machine: its own function, or the wrapper of the same name where
+/// it is so here.
 #[test]
 fn the_driver_s_lookup_is_answered_as_on_this_machine() {
     let Some(arm) = Arm::new() else { return };
