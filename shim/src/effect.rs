@@ -62,6 +62,11 @@ impl Call {
         if rc != 0 && self.hook.layer == Layer::Hip { -1 } else { self.api().current() }
     }
 
+    /// Whether no traced call encloses this one.
+    pub fn is_outermost(&self) -> bool {
+        self.depth == 0
+    }
+
     /// Return address of the call.
     pub fn return_address(&self) -> usize {
         self.return_address & !arch::FOUND
@@ -80,7 +85,7 @@ impl Call {
 
     /// Writes the view of the machine and the Python stack that belong to the query `number`, if the program itself asked it.
     pub fn view(&self, number: u64) {
-        if self.depth == 0 && number != 0 {
+        if self.is_outermost() && number != 0 {
             let other = matches!(self.hook.layer, Layer::Libc | Layer::Hip);
             view::write(number, if other { Asked::Other } else { Asked::Nvidia });
             python::stack(number);

@@ -118,8 +118,19 @@ pub fn note_init(call: &Call, rc: i32) {
     call.write("call", rc.into(), |line| {
         line.hex("ptr", 0).u64("size", 0);
     });
-    if rc == 0 {
+    // NVML's ways to begin call each other.
+    if rc == 0 && call.is_outermost() {
         view::nvml_began();
+    }
+}
+
+/// The program let go of NVML.
+pub fn note_shutdown(call: &Call, rc: i32) {
+    call.write("call", rc.into(), |line| {
+        line.hex("ptr", 0).u64("size", 0);
+    });
+    if rc == 0 && call.is_outermost() {
+        view::nvml_ended();
     }
 }
 

@@ -33,9 +33,14 @@ fn every_version_has_a_fixture_that_reads() {
 }
 
 #[test]
-fn the_newest_fixture_has_the_newest_events() {
-    let kinds = events("1.1");
-    for kind in ["Call", "Pool", "Retain", "Prefetch", "Map", "Unmap"] {
-        assert!(kinds.iter().any(|other| other == kind), "{kind}: {kinds:?}");
+fn fixtures_have_what_their_version_added() {
+    for (version, added) in [
+        ("1.1", vec!["Call", "Pool", "Retain", "Prefetch", "Map", "Unmap"]),
+        ("1.2", vec!["Zone", "Group", "Usage", "Stack", "Fact", "Missing", "Weights", "Use", "Cached", "Config"]),
+    ] {
+        let kinds = events(version);
+        for kind in added {
+            assert!(kinds.iter().any(|other| other == kind), "{kind} in {version}: {kinds:?}");
+        }
     }
 }

@@ -6,8 +6,8 @@
 use super::{Layer, hooks, out};
 use crate::effect::note;
 use crate::nvml::{
-    Figures, Handle, List, listed, listed_peak, note_device, note_fields, note_init, note_lookup, query, query_part,
-    word,
+    Figures, Handle, List, listed, listed_peak, note_device, note_fields, note_init, note_lookup, note_shutdown, query,
+    query_part, word,
 };
 use core::ffi::c_char;
 use core::ptr::null;
@@ -92,6 +92,7 @@ hooks! { Layer::Nvml, i32, ();
     nvmlInit as "nvmlInit" 0..0 () -> 12 |call, rc| note_init(&call, rc);
     nvmlInit_v2 as "nvmlInit" 0..0 () -> 12 |call, rc| note_init(&call, rc);
     nvmlInitWithFlags as "nvmlInitWithFlags" 0..0 (flags: u32) -> 12 |call, rc| note_init(&call, rc);
+    nvmlShutdown as "nvmlShutdown" 0..0 () -> 12 |call, rc| note_shutdown(&call, rc);
 
     nvmlDeviceGetHandleByIndex as "nvmlDeviceGetHandleByIndex" 0..0 (index: u32, device: *mut Handle) -> 12
         |call, rc| note_lookup(&call, rc, out!(rc, device), null());

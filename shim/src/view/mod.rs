@@ -10,7 +10,7 @@ mod usage;
 mod zones;
 
 pub use node::found as node_found;
-pub use usage::{began as nvml_began, found as nvml_found};
+pub use usage::{began as nvml_began, ended as nvml_ended, found as nvml_found};
 
 use self::machine::Machine;
 use crate::process::{self, Process};
@@ -34,6 +34,8 @@ pub struct Views {
     pub uses_device: AtomicU32,
     /// Views under way.
     pub running: AtomicU32,
+    /// How often the program has initialised NVML and not let go of it.
+    pub nvml: AtomicU32,
     /// How many of the first views were made.
     pub made: AtomicU32,
     /// Whether the facts are written.
@@ -60,6 +62,7 @@ impl Views {
             missing: AtomicU64::new(0),
             uses_device: AtomicU32::new(0),
             running: AtomicU32::new(0),
+            nvml: AtomicU32::new(0),
             made: AtomicU32::new(0),
             facts: AtomicU32::new(0),
             cgroup_kind: AtomicU32::new(0),
@@ -75,6 +78,7 @@ impl Views {
     pub fn wipe(&self) {
         self.uses_device.store(0, Ordering::Relaxed);
         self.running.store(0, Ordering::Relaxed);
+        self.nvml.store(0, Ordering::Relaxed);
         self.made.store(0, Ordering::Relaxed);
         self.facts.store(0, Ordering::Relaxed);
         self.cgroup_kind.store(0, Ordering::Relaxed);

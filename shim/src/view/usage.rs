@@ -37,8 +37,24 @@ static MEMORY: Helper = Helper::new(Layer::Nvml, b"nvmlDeviceGetMemoryInfo");
 static UUID: Helper = Helper::new(Layer::Nvml, b"nvmlDeviceGetUUID");
 static COUNT: Helper = Helper::new(Layer::Nvml, b"nvmlDeviceGetCount_v2");
 
-/// The program initialised NVML: what handles it had before may mean nothing any more.
+/// The program initialised NVML, which counts how often. What handles it had from an earlier time may mean nothing.
 pub fn began() {
+    let views = &process::current().views;
+    if views.nvml.fetch_add(1, Ordering::AcqRel) == 0 {
+        forget();
+    }
+}
+
+/// The program let go of NVML once.
+pub fn ended() {
+    let less = |times: u32| Some(times.saturating_sub(1));
+    let nvml = &process::current().views.nvml;
+    if nvml.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok_and(|times| times <= 1) {
+        forget();
+    }
+}
+
+fn forget() {
     for slot in &process::current().views.handles {
         slot.store(0, Ordering::Relaxed);
     }

@@ -148,3 +148,30 @@ fn a_program_without_nvml_is_told_so() {
     assert!(missing(&trace, "usage").unwrap()["reason"].as_str().unwrap().contains("NVML is not in use"));
     assert!(trace.events("module").iter().all(|module| !module["path"].as_str().unwrap().contains("nvidia-ml")));
 }
+
+/// NVML counts how often it is initialised: handles stay good until the last one lets go.
+#[test]
+fn handles_last_as_long_as_nvml_is_held() {
+    let bench = Bench::new();
+    let text = r#"
+import ctypes
+nvml, cuda = ctypes.CDLL("libnvidia-ml.so.1"), ctypes.CDLL("libcudart.so.12")
+handle, free, total = ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_size_t()
+ask = lambda: cuda.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total))
+assert nvml.nvmlInit_v2() == 0 and nvml.nvmlDeviceGetHandleByIndex_v2(0, ctypes.byref(handle)) == 0
+assert nvml.nvmlInit_v2() == 0
+ask()
+assert nvml.nvmlShutdown() == 0
+ask()
+assert nvml.nvmlShutdown() == 0
+ask()
+"#;
+    let program = bench.path("counts.py");
+    std::fs::write(&program, text).unwrap();
+    run(bench.traced("/usr/bin/python3").arg(&program));
+    let trace = bench.trace();
+    let asked: Vec<u64> =
+        trace.calls("query", "cudaMemGetInfo").iter().map(|query| query["n"].as_u64().unwrap()).collect();
+    let told = |of: u64| trace.events("usage").iter().any(|usage| usage["of"] == of);
+    assert_eq!(asked.iter().map(|of| told(*of)).collect::<Vec<_>>(), [true, true, false]);
+}
