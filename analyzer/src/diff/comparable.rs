@@ -28,7 +28,7 @@ pub fn checks(a: &Side, b: &Side, model: &Same) -> Vec<Check> {
     let weights = (weights(a), weights(b));
     let near = weights.0.abs_diff(weights.1) as f64 <= SAME_MODEL * weights.0.max(weights.1) as f64;
     let fractions = (a.decision.fraction.value, b.decision.fraction.value);
-    let fraction = crate::render::show::fraction;
+    let fraction = crate::render::decision::fraction;
     let per_token = |side: &Side| side.decision.bytes_per_token.as_ref().map(|fact| fact.value);
     let total = |side: &Side| side.decision.total_bytes.value;
     let totals = |bytes: u64| format!("{} bytes", grouped(bytes));

@@ -30,7 +30,12 @@ fn files(model: &Model) -> Section {
             text(&file.evidence.join(" ")),
         ]);
     }
-    let mut title = format!("Model: {} of weights in {} files", gib(model.weight_bytes.into()), model.files.len());
+    let mut title = format!(
+        "Model: {} of weights in {} file{}",
+        gib(model.weight_bytes.into()),
+        model.files.len(),
+        if model.files.len() == 1 { "" } else { "s" }
+    );
     let dtypes: Vec<_> = model.dtypes.iter().map(|(name, bytes)| format!("{name} {}", gib((*bytes).into()))).collect();
     if !dtypes.is_empty() {
         title.push_str(&format!(", {} tensors ({})", super::grouped(model.tensors), dtypes.join(", ")));

@@ -1,7 +1,6 @@
 //! `kvtrace show` as sentences and tables.
 
-use super::{Cell, Document, Section, gib, grouped};
-use crate::decision::{Confidence, Decision, Fact};
+use super::{Cell, Document, Section, decision, gib};
 use crate::show::{QueryRow, Show};
 
 /// A server polls for ever; the table keeps what fits a screen or two. JSON and --all have all.
@@ -13,7 +12,7 @@ const SHOWN_FILES: usize = 20;
 pub fn document(show: &Show, all: bool) -> Document {
     let mut sentences = Vec::new();
     match show.decisions.first() {
-        Some(decision) => sentences.push(answer(decision)),
+        Some(found) => sentences.push(decision::answer(found)),
         None => sentences.push(format!("{}: no KV cache was sized in this trace.", show.trace)),
     }
     if show.simulated {
@@ -45,9 +44,9 @@ pub fn document(show: &Show, all: bool) -> Document {
         sentences.push(format!("{} more such lines.", show.more_problems));
     }
     sentences.extend(super::page_cache::sentences(show));
-    let mut sections: Vec<Section> = show.decisions.iter().map(decision_section).collect();
+    let mut sections: Vec<Section> = show.decisions.iter().map(decision::section).collect();
     if sections.is_empty() {
-        sections.push(Section { title: "Decision".into(), columns: DECISION_COLUMNS.to_vec(), rows: Vec::new() });
+        sections.push(Section { title: "Decision".into(), columns: decision::COLUMNS.to_vec(), rows: Vec::new() });
     }
     sections.extend(scenes().flat_map(|scene| super::scene::sections(scene, all)));
     sections.extend(show.timeline.as_ref().map(super::timeline::section));
@@ -60,106 +59,6 @@ pub fn document(show: &Show, all: bool) -> Document {
     sections.push(processes(show));
     sections.extend(super::facts::sections(&show.facts, all));
     Document { sentences, sections, main: 0 }
-}
-
-/// `KV cache 44.31 GiB (829 685 tokens) = 0.9 x (free ...)`
-fn answer(decision: &Decision) -> String {
-    let tokens = decision.tokens.as_ref().map(|tokens| format!(" ({} tokens)", grouped(tokens.value)));
-    let mut text = format!(
-        "KV cache {}{} = {} x ({} free at B + {} temporary pool - {} transient activations)",
-        gib(decision.final_pool_bytes.value.into()),
-        tokens.unwrap_or_default(),
-        fraction(decision.fraction.value),
-        gib(decision.free_b_bytes.value.into()),
-        gib(decision.temporary_pool_bytes.value.into()),
-        gib(decision.transient_bytes.value.into()),
-    );
-    if decision.cap_bytes != 0 {
-        text.push_str(&format!(
-            " {} by the cap ({})",
-            super::change(decision.cap_bytes.into()),
-            decision.bound.sentence()
-        ));
-    }
-    if decision.rounding_bytes != 0 {
-        text.push_str(&format!(" {} by whole blocks", super::change(decision.rounding_bytes.into())));
-    }
-    if decision.unexplained_bytes != 0 {
-        text.push_str(&format!(" {} unexplained", super::change(decision.unexplained_bytes.into())));
-    }
-    if decision.fraction.confidence == Confidence::Assumed {
-        text.push_str("; the fraction is assumed");
-    }
-    text + "."
-}
-
-/// The runtime's 32-bit float prints as 0.8999999761581421.
-pub fn fraction(value: f64) -> String {
-    let text = format!("{value:.6}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-const DECISION_COLUMNS: [&str; 4] = ["figure", "value", "known", "evidence"];
-
-fn decision_section(decision: &Decision) -> Section {
-    let mut rows = Vec::new();
-    let mut row = |name: &str, value: Cell, confidence: &str, evidence: &[String]| {
-        rows.push(vec![Cell::Text(name.into()), value, Cell::Text(confidence.into()), Cell::Text(evidence.join(" "))]);
-    };
-    let bytes = |fact: &Fact<u64>| Cell::Bytes(fact.value.into());
-    row(
-        "device total",
-        bytes(&decision.total_bytes),
-        decision.total_bytes.confidence.name(),
-        &decision.total_bytes.evidence,
-    );
-    let free = [
-        ("free at A", decision.free_a_bytes.as_ref()),
-        ("free at B", Some(&decision.free_b_bytes)),
-        ("free at C", decision.free_c_bytes.as_ref()),
-        ("temporary pool M1", Some(&decision.temporary_pool_bytes)),
-    ];
-    for (name, fact) in free {
-        if let Some(fact) = fact {
-            row(name, bytes(fact), fact.confidence.name(), &fact.evidence);
-        }
-    }
-    let signed = |fact: &Fact<i64>| Cell::Bytes(fact.value.into());
-    let (transient, peak) = (&decision.transient_bytes, &decision.peak_bytes);
-    row("transient activations", signed(transient), transient.confidence.name(), &transient.evidence);
-    row("peak", signed(peak), peak.confidence.name(), &peak.evidence);
-    let share = &decision.fraction;
-    row("fraction", Cell::Text(fraction(share.value)), share.confidence.name(), &share.evidence);
-    row("budget", Cell::Bytes(decision.budget_bytes.into()), "solved", &[]);
-    let parts = [
-        ("cap", decision.cap_bytes),
-        ("whole blocks", decision.rounding_bytes),
-        ("unexplained", decision.unexplained_bytes),
-    ];
-    for (name, value) in parts {
-        row(name, Cell::Change(value.into()), "solved", &[]);
-    }
-    let pool = &decision.final_pool_bytes;
-    row("final pool M2", bytes(pool), pool.confidence.name(), &pool.evidence);
-    let counts = [
-        ("bytes per token", decision.bytes_per_token.as_ref()),
-        ("tokens per block", decision.tokens_per_block.as_ref()),
-        ("tokens", decision.tokens.as_ref()),
-    ];
-    for (name, fact) in counts {
-        if let Some(fact) = fact {
-            row(name, Cell::Count(fact.value), fact.confidence.name(), &fact.evidence);
-        }
-    }
-    if let Some(blocks) = decision.blocks {
-        row("blocks", Cell::Count(blocks), "solved", &[]);
-    }
-    row("bound by", Cell::Text(decision.bound.sentence().into()), "solved", &[]);
-    Section {
-        title: format!("Decision of process {} ({})", decision.pid, decision.runtime),
-        columns: DECISION_COLUMNS.to_vec(),
-        rows,
-    }
 }
 
 fn queries(show: &Show, all: bool) -> Section {

@@ -277,7 +277,7 @@ impl Table<'_, '_> {
         let (a, b) = (self.a, self.b);
         let (fa, fb) = (a.decision.fraction.value, b.decision.fraction.value);
         let confidence = weaker(a.decision.fraction.confidence, b.decision.fraction.confidence);
-        let shown = crate::render::show::fraction;
+        let shown = crate::render::decision::fraction;
         let note = match (fa == fb, confidence) {
             (false, _) => {
                 let of = (change as f64 / (fb - fa)).round() as i128;
