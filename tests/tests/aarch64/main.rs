@@ -44,7 +44,9 @@ impl Arm {
     /// One, or `None` where there is no preload for Arm; that is said aloud.
     fn new() -> Option<Arm> {
         let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target").canonicalize().expect("a target folder");
-        if !target.join("kvtrace-aarch64/lib/libkvtrace.so").exists() {
+        let needed =
+            ["kvtrace-aarch64/lib/libkvtrace.so", "aarch64/bin/aarch64-linux-gnu-gcc", "aarch64/bin/qemu-aarch64"];
+        if needed.iter().any(|path| !target.join(path).exists()) {
             skip("the preload on 64-bit Arm: run scripts/build-aarch64");
             return None;
         }
