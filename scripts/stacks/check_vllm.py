@@ -2,6 +2,7 @@
 and two ranks of tensor parallelism. The figures that it logs are compared with its own events."""
 
 import os
+import re
 import socket
 import sys
 import urllib.request
@@ -50,14 +51,17 @@ def figures(name, log, trace, utilization, ranks=1):
               f"{before[-1]['free'] / GIB:.2f} at last; KV cache {count} x {size} bytes")
         same("available for the KV cache, GiB", size * count / GIB, available, 0.012)
         same("tokens", size * count / per_token, tokens, LENGTH / 8)
-        peak = find(r"([\d.]+) GiB for peak activation", log)
+        # Versions before 0.3x do not say it.
+        peak = re.search(r"([\d.]+) GiB for peak activation", log)
+        if not peak:
+            continue
         # At first, after the weights, and after the profiling forward; what follows measures graphs.
         free = [q["free"] for q in before][:3]
         if "unified" in name:
             # Free is MemAvailable of this machine: what stood in the files that it opened beside the queries.
             free = [e["meminfo"]["MemAvailable"] for e in process
                     if e["ev"] == "view" and "meminfo" in e and queries[0]["t"] <= e["t"] <= first["t"]]
-        by_hand = utilization * total - (free[0] - free[-1]) - float(peak) * GIB
+        by_hand = utilization * total - (free[0] - free[-1]) - float(peak[1]) * GIB
         same("utilization x total - what free lost - peak as logged, GiB", by_hand / GIB, available, 0.02)
     must("the device says that it is simulated", all("simulated" in device for device in trace.device_names()))
 
