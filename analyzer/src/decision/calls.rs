@@ -104,13 +104,26 @@ impl<'t> Calls<'t> {
         view.meminfo.get("MemAvailable").copied().filter(|_| !took)
     }
 
-    /// Whether the process names itself by one of `words`: in its command, or in a module that asked or allocated.
+    /// Whether the process names itself by one of `words`, which are lower case: in its command, in a variable that is
+    /// set for it, in a library that it has loaded, in a module that asked or allocated, or in a Python file on a stack.
     pub fn named(&self, words: &[&str], pool: &Pool) -> bool {
-        let has = |text: &str| words.iter().any(|word| text.contains(word));
-        let process = self.trace.processes.get(self.process as usize);
-        let command = process.is_some_and(|process| has(&process.exe) || process.argv.iter().any(|word| has(word)));
+        let has = |text: &str| {
+            let text = text.to_ascii_lowercase();
+            words.iter().any(|word| text.contains(word))
+        };
+        let trace = self.trace;
+        let process = trace.processes.get(self.process as usize);
+        let command = process.is_some_and(|process| {
+            let variable = |name: &String| words.iter().any(|word| name.to_ascii_lowercase().starts_with(word));
+            has(&process.exe) || process.argv.iter().any(|word| has(word)) || process.env.keys().any(variable)
+        });
         let mut modules = self.queries.iter().map(|(_, query)| query.asked.module).chain([pool.first.module]);
-        command || modules.any(|module| has(self.trace.module(module)))
+        let loaded = trace.seen.loaded.iter().filter(|loaded| loaded.process == self.process);
+        let mut stacks = trace.seen.stacks.iter().filter(|stack| stack.process == self.process);
+        command
+            || modules.any(|module| has(trace.module(module)))
+            || loaded.map(|loaded| trace.module(loaded.module)).any(has)
+            || stacks.any(|stack| stack.frames.iter().any(|frame| has(&frame.file)))
     }
 
     /// What the trace says of a decision before any rule: the pool, and the query that sized it, whose every free byte

@@ -11,6 +11,8 @@ use kvtrace_sizing::GIB;
 
 /// Half of the last decimal of a logged GiB figure, and a little for the float's own rounding.
 const HALF_STEP: f64 = 0.0051 * GIB as f64;
+/// What torch rounds large allocations up to.
+const TORCH_SEGMENT: u64 = 2 << 20;
 /// Shares are computed to three decimals, or given with two.
 const STEP: f64 = 0.001;
 
@@ -18,8 +20,11 @@ pub fn detect(trace: &Trace, ledger: &Ledger, witness: &Witness, process: Proces
     let calls = Calls::of(trace, ledger, process);
     let logged = witness.after.is_some() || witness.size.is_some();
     let pool = calls.pools().into_iter().find(|pool| match &witness.size {
-        // Two halves of two decimals each.
-        Some(size) => (size.value * GIB as f64 - pool.bytes as f64).abs() <= 2.0 * HALF_STEP,
+        // Two halves of two decimals each, and what torch rounds each tensor up by.
+        Some(size) => {
+            let above = pool.bytes as f64 - size.value * GIB as f64;
+            above >= -2.0 * HALF_STEP && above <= 2.0 * HALF_STEP + (pool.tensors * TORCH_SEGMENT) as f64
+        }
         None => pool.tensors >= 4 && pool.tensors.is_multiple_of(2),
     })?;
     if !logged && !calls.named(&["sglang", "sgl_kernel"], &pool) {
@@ -68,9 +73,17 @@ fn complete(
         return None;
     }
     let solved = 1.0 - (free_after as f64 - pool.bytes as f64) / free_before as f64;
-    // The pool is rounded down to whole tokens, and padded by one page.
-    let share = (solved / STEP).round() * STEP;
-    let fraction = if (solved - share).abs() * free_before as f64 <= HALF_STEP { share } else { solved };
+    // The pool is rounded down to whole tokens, padded by one page, and torch rounds each tensor up: it may be a little
+    // larger than what a share in thousandths gives, and hardly smaller.
+    let share = (solved / STEP + 1e-6).floor() * STEP;
+    let above = (solved - share) * free_before as f64;
+    let rounded_up = (pool.tensors * TORCH_SEGMENT) as f64 + HALF_STEP;
+    let nearest = (solved / STEP).round() * STEP;
+    let fraction = match () {
+        () if (nearest - solved).abs() * (free_before as f64) <= HALF_STEP => nearest,
+        () if above <= rounded_up => share,
+        () => solved,
+    };
     if !(0.0..=1.0).contains(&fraction) {
         return None;
     }

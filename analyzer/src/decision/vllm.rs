@@ -33,7 +33,7 @@ pub fn detect(trace: &Trace, ledger: &Ledger, witness: &Witness, process: Proces
         Some(available) => (available.value * GIB as f64 - pool.bytes as f64).abs() <= HALF_STEP + SLACK as f64,
         None => true,
     })?;
-    if !logged && !calls.named(&["vllm", "VLLM"], &pool) {
+    if !logged && !calls.named(&["vllm"], &pool) {
         return None;
     }
     let snapshots = snapshots(&calls, &pool);
@@ -42,8 +42,11 @@ pub fn detect(trace: &Trace, ledger: &Ledger, witness: &Witness, process: Proces
         None => *snapshots.first()?,
     };
     let later = snapshots.iter().rev().filter(|snapshot| snapshot.query.begin > init.query.begin);
-    // The one that contradicts the log least and leaves least to explain; of equals the last.
-    let found = later.filter_map(|after| complete(&calls, witness, &pool, init, *after));
+    // The one that contradicts the log least and leaves least to explain; of equals the last. What reads MemAvailable is
+    // a snapshot for sure, and the last of those is the one behind the profile.
+    let sure = |after: &Snapshot| after.source == Source::MemAvailable;
+    let found = later.filter_map(|after| Some((sure(after), complete(&calls, witness, &pool, init, *after)?)));
+    let found = found.map(|(sure, (off, decision))| (if sure { 0 } else { off }, decision));
     let strained = |(off, decision): &(i64, Decision)| (decision.contradictions.len(), *off);
     found.min_by_key(strained).map(|(_, decision)| decision)
 }
