@@ -80,7 +80,7 @@ def check():
         command = [sys.executable, __file__, "engine", path, str(utilization), str(ranks), str(int(eager))]
         log, trace = run(name, gpu, command, **NO_COMPILER, **more)
         if log is None:
-            print(f"{name}: skipped: other programs of this machine gave memory back while vLLM watched it")
+            print(f"{name}: skipped: MemAvailable grew while vLLM watched it; allocations on the device do not lower it")
             return
         figures(name, log, trace, utilization, ranks)
 
@@ -91,7 +91,7 @@ def check():
     total = 125_511_964 << 10
     share = int(0.9 * meminfo("MemAvailable") / total * 100) / 100
     if share * total > 16.5 * GIB:
-        # What other programs of this machine give back meanwhile is more than it bears.
+        # It does not bear that MemAvailable grows, which what any program gives back makes it do.
         start("unified", "gb10", share, again="Error in memory profiling")
     else:
         print(f"unified: skipped, since {meminfo('MemAvailable') / GIB:.1f} GiB of this machine hold no 7B model")
