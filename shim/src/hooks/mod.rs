@@ -171,10 +171,15 @@ impl Hook {
         })
     }
 
-    /// Whether `found`, which a lookup of the program's own came to, is the function that the stubs go to. The first that
-    /// was found is: where a process has two copies of a library, the other one's is left alone.
+    /// Whether `found`, which a lookup of the program's own came to, is the function that the stubs go to: where a process
+    /// has two copies of a library, the other one's is left alone. Of a runtime that is the copy that was loaded first,
+    /// which linked callers come to, for a lookup may be in another: wheels bring renamed ones along.
     pub fn is_own(&self, found: usize) -> bool {
-        match self.own.get() {
+        let own = match self.layer {
+            Layer::Runtime(_) => self.own(),
+            _ => self.own.get(),
+        };
+        match own {
             Some(own) => own == found,
             None => {
                 self.own.set(found);

@@ -67,6 +67,25 @@ fn two_copies_of_a_runtime_are_not_mixed_up() {
     assert_eq!(told.matches("libcudart.so.12: 3").count(), 2, "{told}");
 }
 
+/// Protects: who is linked with one copy stays with it, though another copy was looked up before.
+#[test]
+fn who_is_linked_with_a_copy_stays_with_it() {
+    let bench = Bench::new();
+    for folder in ["a", "b"] {
+        std::fs::create_dir(bench.path(folder)).unwrap();
+    }
+    // As NVIDIA's: the version names the runtime's major.
+    let nodes = bench.path("nodes");
+    std::fs::write(&nodes, "libcudart.so.12 { global: cuda*; twin_calls; local: *; };").unwrap();
+    let script = format!("-Wl,--version-script={}", nodes.display());
+    let copies = ["a/libcudart.so.12", "b/libcudart.so.12"]
+        .map(|name| compile(&bench, "counted", name, &["-shared", "-fPIC", &script]));
+    let program = compile(&bench, "linked", "linked", &[copies[0].to_str().unwrap(), "-ldl"]);
+    let told = both(&bench, |command| _ = command.arg(&copies[1]), &program);
+    assert_eq!(told, "opened 2, linked 0\nopened 2, linked 3\n");
+    assert_eq!(bench.trace().calls("alloc", "cudaMalloc").iter().filter(|call| call["size"] != 1).count(), 2);
+}
+
 /// Protects: a plugin that has a runtime inside calls that one, whether or not another is in the process.
 #[test]
 fn a_plugin_s_own_runtime_stays_its_own() {
