@@ -22,6 +22,7 @@ mod residual;
 mod run;
 mod scene;
 mod show;
+mod simulate;
 mod statistics;
 mod symbols;
 mod timeline;
@@ -61,6 +62,11 @@ enum Command {
         kvtrace show traces/container --query 4242:16"
     )]
     Show(show::Options),
+    /// Run a serving stack on a simulated GPU, and show how it sized its KV cache there
+    ///
+    /// Sets up the simulated GPU's libraries in place of NVIDIA's, traces the program as `run` does, and ends as `show`
+    /// does, with the runtime's own lines and with what is not modelled. Needs no GPU.
+    Simulate(simulate::Options),
     /// Play the whole story on a simulated GPU, in under a minute
     ///
     /// Runs a serving workload, reads a large file, runs it again, and asks `show` and `diff` what happened. Needs no GPU.
@@ -151,6 +157,12 @@ fn main() -> ExitCode {
         Command::Man { dir } => manual::pages(&dir, Cli::command()),
         Command::ProbeGpu => doctor::gpu::probe(),
         Command::Demo(options) => demo::demo(&options),
+        Command::Simulate(options) => {
+            return match simulate_command(&options) {
+                Ok(code) => ExitCode::from(code),
+                Err(failure) => failure.report(),
+            };
+        }
         Command::Show(options) => show_command(&options),
         Command::Diff { a, b, format } if [&a, &b].into_iter().any(|side| diff::runs_below(side).is_some()) => {
             diff::groups(&a, &b).and_then(|groups| print(&render::groups::document(&groups), &groups, format))
@@ -186,6 +198,20 @@ fn show_command(options: &show::Options) -> Result<(), Failure> {
     match show.decisions.is_empty() {
         true => Err(show::no_decision(&trace)),
         false => Ok(()),
+    }
+}
+
+/// The program's own exit code if it failed.
+fn simulate_command(options: &simulate::Options) -> Result<u8, Failure> {
+    let (code, trace) = simulate::simulate(options)?;
+    let show = show::show(&trace, &show::Options::of(options.run.out.clone()))?;
+    let mut document = render::show::document(&show, false);
+    render::show::add_log(&mut document, &trace);
+    document.sentences.extend(simulate::not_modelled(&trace).into_iter().map(str::to_owned));
+    print(&document, &show, Format::Table)?;
+    match show.decisions.is_empty() && code == 0 {
+        true => Err(show::no_decision(&trace)),
+        false => Ok(code),
     }
 }
 

@@ -33,6 +33,13 @@ pub struct Options {
     pub format: Format,
 }
 
+impl Options {
+    /// Of a trace, with everything else as by default.
+    pub fn of(trace: PathBuf) -> Self {
+        Options { trace, query: None, all: false, places: Places::default(), format: Format::Table }
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub struct Show {
     pub trace: String,

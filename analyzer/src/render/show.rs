@@ -1,6 +1,7 @@
 //! `kvtrace show` as sentences and tables.
 
 use super::{Cell, Document, Section, decision, gib};
+use crate::load::events::{LogLine, Trace};
 use crate::show::{QueryRow, Show};
 
 /// A server polls for ever; the table keeps what fits a screen or two. JSON and --all have all.
@@ -185,4 +186,19 @@ fn short(command: &str, exe: &str) -> String {
 /// A container's group has an id of 64 digits: its ends tell it apart.
 fn short_path(path: &str) -> String {
     super::scene::middle(path, 40)
+}
+
+/// The runtime's own lines about memory, as a section behind the others.
+pub fn add_log(document: &mut Document, trace: &Trace) {
+    let row = |line: &LogLine| {
+        let evidence = trace.evidence(line.process, line.n);
+        vec![Cell::Text(line.text.clone()), Cell::Text(evidence)]
+    };
+    let rows: Vec<_> = trace.logs.iter().map(row).collect();
+    if !rows.is_empty() {
+        let title = "What the runtime itself says".into();
+        document
+            .sections
+            .insert(1.min(document.sections.len()), Section { title, columns: vec!["line", "evidence"], rows });
+    }
 }

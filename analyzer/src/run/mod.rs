@@ -44,12 +44,28 @@ pub struct Options {
     pub command: Vec<OsString>,
 }
 
+/// What a program finds beside its own environment.
+#[derive(Debug, Default)]
+pub struct Setting {
+    pub variables: Vec<(&'static str, OsString)>,
+    /// Libraries to preload behind ours and before the user's.
+    pub behind: Vec<PathBuf>,
+}
+
 /// Runs the program to its end. The answer is the exit code to end with: the program's own, or 128 + the signal that
 /// killed it.
 ///
 /// # Errors
 /// Before the program starts only: bad input, or a preload that cannot be used.
 pub fn run(options: &Options) -> Result<u8, Failure> {
+    run_in(options, &Setting::default())
+}
+
+/// As [`run`], in a setting.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in(options: &Options, setting: &Setting) -> Result<u8, Failure> {
     let shim = preload::find(options.shim.as_deref())?;
     let program = preload::check_program(&options.command[0], &shim)?;
     preload::check_loads(&shim)?;
@@ -58,7 +74,8 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
     let relay = signals::Relay::install()?;
 
     let mut command = Command::new(&options.command[0]);
-    command.args(&options.command[1..]).env("LD_PRELOAD", preload::list(&shim)).env("KVTRACE_OUT", &out);
+    command.args(&options.command[1..]).envs(setting.variables.iter().map(|(name, value)| (name, value)));
+    command.env("LD_PRELOAD", preload::list(&shim, &setting.behind)?).env("KVTRACE_OUT", &out);
     if !options.label.is_empty() {
         command.env("KVTRACE_LABEL", &options.label);
     }

@@ -50,14 +50,21 @@ fn beside() -> Result<PathBuf, Failure> {
         .ok_or_else(|| Failure::input(format!("{NAME} is not beside {}", exe.display()), HINT_BUILD))
 }
 
-/// The value of LD_PRELOAD: ours first, so that nothing else answers for a function that we watch.
-pub fn list(shim: &Path) -> OsString {
+/// The value of LD_PRELOAD: ours first, so that nothing else answers for a function that we watch, then those `behind`.
+///
+/// # Errors
+/// Bad input if a path has what the variable cannot hold.
+pub fn list(shim: &Path, behind: &[PathBuf]) -> Result<OsString, Failure> {
     let mut list = shim.as_os_str().to_owned();
+    for path in behind {
+        list.push(":");
+        list.push(check_path(path)?);
+    }
     if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
         list.push(":");
         list.push(others);
     }
-    list
+    Ok(list)
 }
 
 /// Loads the preload into a program that is sure to end at once: this one.

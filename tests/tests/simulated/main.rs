@@ -12,6 +12,8 @@ mod runtimes;
 mod sampling;
 /// What a whole run looks like from outside.
 mod serving;
+/// The command that sets all of it up.
+mod simulate;
 
 use kvtrace_tests::{Bench, kit, run};
 use serde_json::Value;
