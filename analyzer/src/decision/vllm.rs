@@ -86,7 +86,7 @@ fn complete(calls: &Calls, witness: &Witness, pool: &Pool, init: Snapshot, after
         Some(logged) => (logged.value.0, Confidence::Logged, vec![logged.evidence.clone()]),
         None => {
             let (low, high) = (share(least), share(least + rise.max(given.unwrap_or(0)) + SLACK));
-            let (fraction, confidence) = two_decimals(low, high)?;
+            let (fraction, confidence) = two_decimals(low, high, share(least + rise))?;
             (fraction, confidence, vec![calls.seen(init.query.n), calls.seen(after.query.n)])
         }
     };
@@ -163,10 +163,12 @@ fn graphs(calls: &Calls, pool: &Pool, after: Snapshot) -> u64 {
     later.windows(2).filter_map(fell).sum()
 }
 
-/// The share of the total that lies between two and has two decimals; a default where several do.
-fn two_decimals(low: f64, high: f64) -> Option<(f64, Confidence)> {
+/// The share of the total that lies between two and has two decimals; where several do, a default, of two the one nearer to
+/// `likely`.
+fn two_decimals(low: f64, high: f64, likely: f64) -> Option<(f64, Confidence)> {
     let fits = |share: &f64| *share >= low - 1e-9 && *share <= high && *share <= 1.0;
-    if let Some(default) = DEFAULTS.into_iter().find(fits) {
+    let off = |share: &f64| (share - likely).abs();
+    if let Some(default) = DEFAULTS.into_iter().filter(fits).min_by(|a, b| off(a).total_cmp(&off(b))) {
         return Some((default, Confidence::Assumed));
     }
     let hundredths = (1..=100).map(|share| f64::from(share) / 100.0).filter(fits).collect::<Vec<_>>();
