@@ -17,6 +17,7 @@ mod load;
 mod manual;
 mod model;
 mod page_cache;
+mod plan;
 mod render;
 mod residual;
 mod run;
@@ -102,6 +103,13 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Say how many tokens and requests a KV cache holds for a model, and the setting that gives it
+    Plan {
+        #[command(flatten)]
+        plan: plan::Options,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
     /// Fail when a run does not keep the bounds that you set, for CI
     Check {
         #[command(flatten)]
@@ -172,6 +180,9 @@ fn main() -> ExitCode {
             .and_then(|diff| print(&render::diff::document(&diff), &diff, format)),
         Command::Fit { inputs, format } => {
             fit::fit(&inputs).and_then(|fit| print(&render::fit::document(&fit), &fit, format))
+        }
+        Command::Plan { plan: options, format } => {
+            plan::plan(&options).and_then(|plan| print(&render::plan::document(&plan), &plan, format))
         }
         Command::Check { bounds, format } => {
             return match check_command(&bounds, format) {

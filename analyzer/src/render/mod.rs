@@ -11,6 +11,7 @@ pub mod groups;
 pub mod markdown;
 pub mod model;
 pub mod page_cache;
+pub mod plan;
 pub mod scene;
 pub mod show;
 pub mod table;

@@ -26,6 +26,9 @@ fn its_commands_run() {
     std::fs::write(&program, server).unwrap();
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
     std::fs::copy(repository.join("analyzer/tests/data/spark.csv"), bench.path("runs.csv")).unwrap();
+    let config =
+        r#"{"hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4}"#;
+    std::fs::write(bench.path("config.json"), config).unwrap();
     symlink(repository.join("target"), bench.path("target")).unwrap();
     for side in ["native", "container"] {
         std::fs::create_dir_all(bench.path("runs").join(side)).unwrap();
