@@ -6,8 +6,8 @@ use crate::elf::Module;
 use crate::modules::Found;
 use crate::process::Process;
 use crate::text::{base_name, until_nul};
-use crate::{modules, sys};
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::{modules, resolve, sys};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// `_PyRuntime`, while its module stays.
 static RUNTIME: Found = Found::new();
@@ -40,9 +40,22 @@ pub struct Runtime {
     pub bytes: usize,
 }
 
-/// Whether there is a CPython. Costs a walk through all modules at first and after others were loaded.
+/// What [`resolve::lookups`] said at the last search, plus 1.
+static SEARCHED: AtomicU64 = AtomicU64::new(0);
+
+/// Whether there is a CPython. Costs a walk through all modules at first and after others were loaded, and nothing where
+/// the program has looked nothing up since: a CPython that was loaded late is called by what was looked up in it.
 pub fn is_there() -> bool {
-    RUNTIME.get().is_some() || Memory::new().and_then(|memory| search(&memory)).is_some()
+    if RUNTIME.get().is_some() {
+        return true;
+    }
+    let now = resolve::lookups().wrapping_add(1);
+    if SEARCHED.load(Ordering::Relaxed) == now {
+        return false;
+    }
+    let found = Memory::new().and_then(|memory| search(&memory)).is_some();
+    SEARCHED.store(now, Ordering::Relaxed);
+    found
 }
 
 /// The CPython that [`is_there`], if it is of a version that is known.
