@@ -17,6 +17,8 @@ pub struct Calls<'t> {
     pub process: ProcessIndex,
     /// Position and query: about a device, answered with free memory, in time order.
     pub queries: Vec<(usize, &'t Query)>,
+    /// When it took device memory, in order.
+    taken: Vec<u64>,
 }
 
 /// A KV cache as it may have been allocated: one tensor, or several of one size in a row.
@@ -39,7 +41,8 @@ impl<'t> Calls<'t> {
                 && matches!(query.layer, Layer::Driver | Layer::Runtime | Layer::Hip)
         };
         let queries = trace.queries.iter().enumerate().filter(|(_, query)| asks(query)).collect();
-        Calls { trace, ledger, process, queries }
+        let mine = ledger.spans.iter().filter(|span| span.process == process && span.kind.on_device());
+        Calls { trace, ledger, process, queries, taken: mine.map(|span| span.begin).collect() }
     }
 
     /// `pid:n`
@@ -57,7 +60,10 @@ impl<'t> Calls<'t> {
     pub fn pools(&self) -> Vec<Pool<'t>> {
         let mut pools: Vec<Pool> = Vec::new();
         for span in self.spans() {
-            let asked = |from: u64| self.queries.iter().any(|(_, query)| query.begin > from && query.end <= span.begin);
+            let asked = |from: u64| {
+                let next = self.queries.partition_point(|(_, query)| query.begin <= from);
+                self.queries.get(next).is_some_and(|(_, query)| query.end <= span.begin)
+            };
             match pools.last_mut() {
                 Some(pool)
                     if pool.first.size == span.size
@@ -87,7 +93,8 @@ impl<'t> Calls<'t> {
 
     /// Whether the process took device memory between two instants.
     pub fn took_memory(&self, from: u64, to: u64) -> bool {
-        self.spans().any(|span| span.begin > from && span.begin <= to)
+        let next = self.taken.partition_point(|begin| *begin <= from);
+        self.taken.get(next).is_some_and(|begin| *begin <= to)
     }
 
     /// MemAvailable, where the process opened /proc/meminfo between this query and its next.

@@ -3,16 +3,12 @@
 use super::calls::{Calls, signed};
 use super::logs::llama_cpp::Witness;
 use super::{Bound, Confidence, Decision, Fact, Rule, Source, Weight};
-use crate::ledger::Ledger;
-use crate::load::Trace;
-use crate::load::events::ProcessIndex;
 
 const MIB: f64 = (1u64 << 20) as f64;
 /// Half of the last decimal of a logged MiB figure, and a little for the float's own rounding.
 const HALF_STEP: f64 = 0.0051 * MIB;
 
-pub fn detect(trace: &Trace, ledger: &Ledger, witness: &Witness, process: ProcessIndex) -> Option<Decision> {
-    let calls = Calls::of(trace, ledger, process);
+pub fn detect(calls: &Calls, witness: &Witness) -> Option<Decision> {
     let logged = witness.buffers.last()?;
     let pool = calls
         .pools()

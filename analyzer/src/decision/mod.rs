@@ -175,9 +175,10 @@ pub fn decide(trace: &Trace, ledger: &Ledger) -> Vec<Decision> {
 
 /// The first detector that is sure.
 fn detect(trace: &Trace, ledger: &Ledger, witness: &logs::Witness, process: ProcessIndex) -> Option<Decision> {
+    let calls = calls::Calls::of(trace, ledger, process);
     tensorrt_llm::detect(trace, ledger, &witness.tensorrt_llm, process)
-        .or_else(|| vllm::detect(trace, ledger, &witness.vllm, process))
-        .or_else(|| sglang::detect(trace, ledger, &witness.sglang, process))
-        .or_else(|| tensorrt_llm_engine::detect(trace, ledger, &witness.tensorrt_llm, process))
-        .or_else(|| llama_cpp::detect(trace, ledger, &witness.llama_cpp, process))
+        .or_else(|| vllm::detect(&calls, &witness.vllm))
+        .or_else(|| sglang::detect(&calls, &witness.sglang))
+        .or_else(|| tensorrt_llm_engine::detect(&calls, &witness.tensorrt_llm))
+        .or_else(|| llama_cpp::detect(&calls, &witness.llama_cpp))
 }

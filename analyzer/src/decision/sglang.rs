@@ -4,9 +4,7 @@
 use super::calls::{Calls, Pool, signed};
 use super::logs::sglang::Witness;
 use super::{Bound, Confidence, Decision, Fact, Rule, Source, Weight};
-use crate::ledger::Ledger;
-use crate::load::Trace;
-use crate::load::events::{ProcessIndex, Query};
+use crate::load::events::Query;
 use kvtrace_sizing::GIB;
 
 /// Half of the last decimal of a logged GiB figure, and a little for the float's own rounding.
@@ -16,8 +14,7 @@ const TORCH_SEGMENT: u64 = 2 << 20;
 /// Shares are computed to three decimals, or given with two.
 const STEP: f64 = 0.001;
 
-pub fn detect(trace: &Trace, ledger: &Ledger, witness: &Witness, process: ProcessIndex) -> Option<Decision> {
-    let calls = Calls::of(trace, ledger, process);
+pub fn detect(calls: &Calls, witness: &Witness) -> Option<Decision> {
     let logged = witness.after.is_some() || witness.size.is_some();
     let pool = calls.pools().into_iter().find(|pool| match &witness.size {
         // Two halves of two decimals each, and what torch rounds each tensor up by.
@@ -39,9 +36,9 @@ pub fn detect(trace: &Trace, ledger: &Ledger, witness: &Witness, process: Proces
         Some(logged) => {
             *earlier.iter().rev().find(|(_, query)| query.end <= after.begin && near(query, logged.value))?
         }
-        None => before_weights(&calls, earlier, after)?,
+        None => before_weights(calls, earlier, after)?,
     };
-    complete(&calls, witness, &pool, before, (at, after))
+    complete(calls, witness, &pool, before, (at, after))
 }
 
 fn near(query: &Query, gib: f64) -> bool {

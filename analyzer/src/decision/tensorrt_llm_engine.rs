@@ -3,9 +3,6 @@
 use super::calls::{Calls, signed};
 use super::logs::tensorrt_llm::Witness;
 use super::{Bound, Confidence, Decision, Fact, Rule};
-use crate::ledger::Ledger;
-use crate::load::Trace;
-use crate::load::events::ProcessIndex;
 use kvtrace_sizing::GIB;
 
 const NAMES: [&str; 3] = ["tensorrt_llm", "tensorrt-llm", "trtllm"];
@@ -15,12 +12,11 @@ const HALF_STEP: f64 = 0.0051 * GIB as f64;
 /// One block of the largest models.
 const SLACK: f64 = (64u64 << 20) as f64;
 
-pub fn detect(trace: &Trace, ledger: &Ledger, witness: &Witness, process: ProcessIndex) -> Option<Decision> {
+pub fn detect(calls: &Calls, witness: &Witness) -> Option<Decision> {
     // The PyTorch backend prints what this one does not.
     if witness.peak.is_some() {
         return None;
     }
-    let calls = Calls::of(trace, ledger, process);
     let pool = calls.pools().into_iter().find(|pool| {
         let named = calls.named(&NAMES, pool);
         let sized =
@@ -32,7 +28,7 @@ pub fn detect(trace: &Trace, ledger: &Ledger, witness: &Witness, process: Proces
     }
     let sizing = *calls.before(pool.first.begin).last()?;
     // Between the question and the pool nothing else is taken.
-    if calls.took_memory(sizing.1.end, pool.first.begin - 1) {
+    if calls.took_memory(sizing.1.end, pool.first.begin.saturating_sub(1)) {
         return None;
     }
     let free = sizing.1.free?;

@@ -4,9 +4,7 @@
 use super::calls::{Calls, Pool, signed};
 use super::logs::vllm::Witness;
 use super::{Bound, Confidence, Decision, Fact, Rule, Source, Weight};
-use crate::ledger::Ledger;
-use crate::load::Trace;
-use crate::load::events::{ProcessIndex, Query};
+use crate::load::events::Query;
 use kvtrace_sizing::GIB;
 
 /// Of 0.20 and later, and of 0.10.
@@ -15,6 +13,9 @@ const DEFAULTS: [f64; 2] = [0.92, 0.9];
 const HALF_STEP: f64 = 0.0051 * GIB as f64;
 /// One block of the largest models, and what torch rounds each tensor up by.
 const SLACK: i64 = 192 << 20;
+
+/// A server that has asked more often before it sizes its cache is none of this kind.
+const MOST_SNAPSHOTS: usize = 256;
 
 /// A snapshot of memory, as the runtime takes one.
 #[derive(Clone, Copy)]
@@ -25,8 +26,7 @@ struct Snapshot<'t> {
     source: Source,
 }
 
-pub fn detect(trace: &Trace, ledger: &Ledger, witness: &Witness, process: ProcessIndex) -> Option<Decision> {
-    let calls = Calls::of(trace, ledger, process);
+pub fn detect(calls: &Calls, witness: &Witness) -> Option<Decision> {
     let logged = witness.available.is_some() || witness.requested.is_some();
     let pool = calls.pools().into_iter().find(|pool| match &witness.available {
         // The budget, less than a block and the rounding of tensors.
@@ -36,7 +36,7 @@ pub fn detect(trace: &Trace, ledger: &Ledger, witness: &Witness, process: Proces
     if !logged && !calls.named(&["vllm"], &pool) {
         return None;
     }
-    let snapshots = snapshots(&calls, &pool);
+    let snapshots = snapshots(calls, &pool);
     let init = match &witness.startup {
         Some(startup) => *snapshots.iter().find(|s| near(s.free, startup.value.0))?,
         None => *snapshots.first()?,
@@ -45,7 +45,7 @@ pub fn detect(trace: &Trace, ledger: &Ledger, witness: &Witness, process: Proces
     // The one that contradicts the log least and leaves least to explain; of equals the last. What reads MemAvailable is
     // a snapshot for sure, and the last of those is the one behind the profile.
     let sure = |after: &Snapshot| after.source == Source::MemAvailable;
-    let found = later.filter_map(|after| Some((sure(after), complete(&calls, witness, &pool, init, *after)?)));
+    let found = later.filter_map(|after| Some((sure(after), complete(calls, witness, &pool, init, *after)?)));
     let found = found.map(|(sure, (off, decision))| (if sure { 0 } else { off }, decision));
     let strained = |(off, decision): &(i64, Decision)| (decision.contradictions.len(), *off);
     found.min_by_key(strained).map(|(_, decision)| decision)
@@ -59,7 +59,7 @@ fn snapshots<'t>(calls: &Calls<'t>, pool: &Pool) -> Vec<Snapshot<'t>> {
         };
         Some(Snapshot { at: *at, query, free, source })
     };
-    let all: Vec<Snapshot> = calls.before(pool.first.begin).iter().filter_map(of).collect();
+    let all: Vec<Snapshot> = calls.before(pool.first.begin).iter().take(MOST_SNAPSHOTS).filter_map(of).collect();
     // Where snapshots read MemAvailable, what does not is the graph estimate's.
     let unified = all.iter().filter(|snapshot| snapshot.source == Source::MemAvailable).count() > 1;
     let counts = |snapshot: &Snapshot| !unified || snapshot.source == Source::MemAvailable;
@@ -74,26 +74,27 @@ fn near(bytes: u64, gib: f64) -> bool {
 /// what the ledger saw.
 fn complete(calls: &Calls, witness: &Witness, pool: &Pool, init: Snapshot, after: Snapshot) -> Option<(i64, Decision)> {
     let total = after.query.total?;
-    let used = signed(init.free) - signed(after.free);
+    let used = signed(init.free).saturating_sub(signed(after.free));
     let graphs = graphs(calls, pool, after);
     // The profile lies between the snapshot before it and this one.
     let before = calls.before(after.query.begin).last()?.1;
     let rise = signed(calls.ledger.rise(calls.process, before.end, after.query.begin));
     let given = witness.peak_activation.as_ref().map(|logged| (logged.value * GIB as f64).round() as i64);
-    let least = signed(pool.bytes) + used + signed(graphs);
+    let least = signed(pool.bytes).saturating_add(used).saturating_add(signed(graphs));
     let share = |bytes: i64| bytes as f64 / total as f64;
     let (fraction, confidence, evidence) = match &witness.requested {
         Some(logged) => (logged.value.0, Confidence::Logged, vec![logged.evidence.clone()]),
         None => {
-            let (low, high) = (share(least), share(least + rise.max(given.unwrap_or(0)) + SLACK));
-            let (fraction, confidence) = two_decimals(low, high, share(least + rise))?;
+            let (low, high) =
+                (share(least), share(least.saturating_add(rise.max(given.unwrap_or(0))).saturating_add(SLACK)));
+            let (fraction, confidence) = two_decimals(low, high, share(least.saturating_add(rise)))?;
             (fraction, confidence, vec![calls.seen(init.query.n), calls.seen(after.query.n)])
         }
     };
     let requested = (fraction * total as f64).floor() as i64;
     // What the request leaves for activations and for cutting into blocks.
-    let left = requested - least;
-    if left < -2 || left > rise.max(given.unwrap_or(0)) + SLACK + HALF_STEP as i64 {
+    let left = requested.saturating_sub(least);
+    if left < -2 || left > rise.max(given.unwrap_or(0)).saturating_add(SLACK + HALF_STEP as i64) {
         return None;
     }
     let left = left.max(0);
@@ -160,7 +161,7 @@ fn graphs(calls: &Calls, pool: &Pool, after: Snapshot) -> u64 {
         let took = calls.took_memory(before.end, behind.begin);
         took.then(|| before.free.unwrap_or(0).saturating_sub(behind.free.unwrap_or(0)))
     };
-    later.windows(2).filter_map(fell).sum()
+    later.windows(2).filter_map(fell).fold(0, u64::saturating_add)
 }
 
 /// The share of the total that lies between two and has two decimals; where several do, a default, of two the one nearer to
