@@ -95,6 +95,9 @@ pub(crate) use found_stub;
 
 macro_rules! filter_stub {
     ($symbol:ident, $filter:path, $slot:path) => {
+        $crate::arch::filter_stub!($symbol, $filter, $slot, "mov x3, x30");
+    };
+    ($symbol:ident, $filter:path, $slot:path, $pass:literal) => {
         #[unsafe(no_mangle)]
         #[unsafe(naked)]
         unsafe extern "C" fn $symbol() {
@@ -106,7 +109,7 @@ macro_rules! filter_stub {
                 "stp x2, x3, [sp, 32]",
                 "stp x4, x5, [sp, 48]",
                 "stp x6, x7, [sp, 64]",
-                "mov x3, x30",
+                $pass,
                 "bl {filter}",
                 "mov x16, x0",
                 "ldp x0, x1, [sp, 16]",
@@ -132,36 +135,7 @@ pub(crate) use filter_stub;
 /// As [`filter_stub`], with all six arguments; the return address is the seventh.
 macro_rules! filter_all_stub {
     ($symbol:ident, $filter:path, $slot:path) => {
-        #[unsafe(no_mangle)]
-        #[unsafe(naked)]
-        unsafe extern "C" fn $symbol() {
-            core::arch::naked_asm!(
-                "hint 34",
-                "stp x29, x30, [sp, -80]!",
-                "mov x29, sp",
-                "stp x0, x1, [sp, 16]",
-                "stp x2, x3, [sp, 32]",
-                "stp x4, x5, [sp, 48]",
-                "stp x6, x7, [sp, 64]",
-                "mov x6, x30",
-                "bl {filter}",
-                "mov x16, x0",
-                "ldp x0, x1, [sp, 16]",
-                "ldp x2, x3, [sp, 32]",
-                "ldp x4, x5, [sp, 48]",
-                "ldp x6, x7, [sp, 64]",
-                "ldp x29, x30, [sp], 80",
-                "cbnz x16, 2f",
-                "adrp x16, {slot}",
-                "ldr x16, [x16, :lo12:{slot}]",
-                "br x16",
-                "2:",
-                "sub x0, x16, 1",
-                "ret",
-                filter = sym $filter,
-                slot = sym $slot,
-            )
-        }
+        $crate::arch::filter_stub!($symbol, $filter, $slot, "mov x6, x30");
     };
 }
 pub(crate) use filter_all_stub;

@@ -86,6 +86,9 @@ pub(crate) use found_stub;
 
 macro_rules! filter_stub {
     ($symbol:ident, $filter:path, $slot:path) => {
+        $crate::arch::filter_stub!($symbol, $filter, $slot, ["mov rcx, qword ptr [rsp + 56]"], []);
+    };
+    ($symbol:ident, $filter:path, $slot:path, [$($before:literal),*], [$($after:literal),*]) => {
         #[unsafe(no_mangle)]
         #[unsafe(naked)]
         unsafe extern "C" fn $symbol() {
@@ -98,8 +101,9 @@ macro_rules! filter_stub {
                 "push r8",
                 "push r9",
                 "push rax",
-                "mov rcx, qword ptr [rsp + 56]",
+                $($before,)*
                 "call {filter}",
+                $($after,)*
                 "mov r11, rax",
                 "pop rax",
                 "pop r9",
@@ -125,41 +129,8 @@ pub(crate) use filter_stub;
 /// As [`filter_stub`], with all six arguments; the return address is the seventh.
 macro_rules! filter_all_stub {
     ($symbol:ident, $filter:path, $slot:path) => {
-        #[unsafe(no_mangle)]
-        #[unsafe(naked)]
-        unsafe extern "C" fn $symbol() {
-            core::arch::naked_asm!(
-                "endbr64",
-                "push rdi",
-                "push rsi",
-                "push rdx",
-                "push rcx",
-                "push r8",
-                "push r9",
-                "push rax",
-                // Once more, so that the stack stays aligned.
-                "push rax",
-                "push qword ptr [rsp + 64]",
-                "call {filter}",
-                "add rsp, 16",
-                "mov r11, rax",
-                "pop rax",
-                "pop r9",
-                "pop r8",
-                "pop rcx",
-                "pop rdx",
-                "pop rsi",
-                "pop rdi",
-                "test r11, r11",
-                "jnz 2f",
-                "jmp qword ptr [rip + {slot}]",
-                "2:",
-                "lea rax, [r11 - 1]",
-                "ret",
-                filter = sym $filter,
-                slot = sym $slot,
-            )
-        }
+        // `rax` once more, so that the stack stays aligned.
+        $crate::arch::filter_stub!($symbol, $filter, $slot, ["push rax", "push qword ptr [rsp + 64]"], ["add rsp, 16"]);
     };
 }
 pub(crate) use filter_all_stub;
