@@ -31,7 +31,7 @@ impl Container {
         for folder in ["bin", "lib", "kit", "proc", "etc", "tmp"] {
             std::fs::create_dir_all(root.join(folder)).unwrap();
         }
-        let libraries = arm.target.join("aarch64/root/usr/aarch64-linux-gnu/lib");
+        let libraries = arm.target.join("aarch64/tools/usr/aarch64-linux-gnu/lib");
         for name in
             ["ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6", "libgcc_s.so.1", "libdl.so.2", "libpthread.so.0"]
         {

@@ -76,7 +76,7 @@ impl Arm {
     /// Words that run an Arm program here.
     fn emulator(&self) -> Vec<String> {
         let path = |path: &str| self.target.join("aarch64").join(path).into_os_string().into_string().expect("UTF-8");
-        let mut words = vec![path("bin/qemu-aarch64"), "-L".into(), path("root/usr/aarch64-linux-gnu")];
+        let mut words = vec![path("bin/qemu-aarch64"), "-L".into(), path("tools/usr/aarch64-linux-gnu")];
         if let Some(page) = self.page {
             words.extend(["-p".into(), page.to_string()]);
         }
