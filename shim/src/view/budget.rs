@@ -44,10 +44,24 @@ impl Work {
     }
 }
 
-/// Whether there is some left for a view, or it is one of the first.
-pub fn allows_view() -> bool {
-    let made = &process::current().views.made;
-    made.load(Ordering::Relaxed) < FIRST && made.fetch_add(1, Ordering::Relaxed) < FIRST || allows()
+/// What one view may do.
+#[derive(Clone, Copy)]
+pub struct Leave {
+    is_first: bool,
+}
+
+impl Leave {
+    /// For a view, if there is some left or it is one of the first.
+    pub fn take() -> Option<Leave> {
+        let made = &process::current().views.made;
+        let is_first = made.load(Ordering::Relaxed) < FIRST && made.fetch_add(1, Ordering::Relaxed) < FIRST;
+        (is_first || allows()).then_some(Leave { is_first })
+    }
+
+    /// Whether the view may go on: one of the first is made whole.
+    pub fn lasts(self) -> bool {
+        self.is_first || allows()
+    }
 }
 
 /// Whether there is some left.

@@ -109,17 +109,18 @@ pub enum Asked {
 /// Writes the `view` that belongs to event `of`, and what goes with it, as far as the budget allows. None of the
 /// parts is inlined: a small stack shall hold the deepest of them, not their sum.
 pub fn write(of: u64, asked: Asked) {
-    if !config::get().is_some_and(|config| config.views) || !budget::allows_view() {
+    if !config::get().is_some_and(|config| config.views) {
         return;
     }
+    let Some(leave) = budget::Leave::take() else { return };
     let process = process::current();
     if process.views.running.fetch_add(1, Ordering::AcqRel) < MOST_AT_ONCE {
-        write_all(process, of, asked);
+        write_all(process, of, asked, leave);
     }
     process.views.running.fetch_sub(1, Ordering::AcqRel);
 }
 
-fn write_all(process: &Process, of: u64, asked: Asked) {
+fn write_all(process: &Process, of: u64, asked: Asked, leave: budget::Leave) {
     let work = budget::Work::begin();
     let Some(mut machine) = Machine::new(process) else { return };
     machine.look(process);
@@ -135,6 +136,6 @@ fn write_all(process: &Process, of: u64, asked: Asked) {
     }
     machine.tell(of, &work);
     budget::charge(work.cost());
-    weights::view(of);
+    weights::view(of, leave);
     facts::tell(process);
 }

@@ -5,7 +5,7 @@ use super::table::{self, MOST_LIBRARIES, Table};
 use super::{Sum, event, maps};
 use crate::buffers::Claim;
 use crate::sys::files;
-use crate::view::budget;
+use crate::view::budget::{self, Leave};
 use crate::{process, sys};
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +25,7 @@ struct Found {
 }
 
 /// Writes the `cached` event of the query `of`, if it is time again.
-pub fn view(of: u64) {
+pub fn view(of: u64, leave: Leave) {
     let Some(table) = table::make() else { return };
     let (last, busy) = (&table.libraries.0, &table.libraries.1);
     let now = sys::clock(libc::CLOCK_MONOTONIC);
@@ -35,7 +35,7 @@ pub fn view(of: u64) {
     }
     last.store(now, Ordering::Relaxed);
     let mut found = Found::default();
-    count(table, &mut found);
+    count(table, &mut found, leave);
     // Whoever is busy for good looks no more.
     busy.store(found.locked.into(), Ordering::Release);
     if found.sum.files != 0 {
@@ -47,7 +47,7 @@ pub fn view(of: u64) {
     budget::charge(sys::clock(libc::CLOCK_MONOTONIC).saturating_sub(now).saturating_sub(found.charged));
 }
 
-fn count(table: &Table, found: &mut Found) {
+fn count(table: &Table, found: &mut Found, leave: Leave) {
     for slot in &table.libraries_seen {
         slot.store(0, Ordering::Relaxed);
     }
@@ -69,7 +69,7 @@ fn count(table: &Table, found: &mut Found) {
         if let Ok(path) = CStr::from_bytes_until_nul(&buffers.line) {
             add(table, found, path, mapping.inode, &mut buffers.file);
         }
-        seen < MOST_LIBRARIES && budget::allows()
+        seen < MOST_LIBRARIES && leave.lasts()
     });
 }
 

@@ -17,7 +17,7 @@ mod table;
 use crate::buffers::{Buffers, Claim};
 use crate::sys::files::{self, Stat};
 use crate::text::{Text, until_nul};
-use crate::view::budget;
+use crate::view::budget::{self, Leave};
 use crate::{config as settings, process, sys};
 use cache::{Answer, Cache};
 use core::ffi::CStr;
@@ -170,7 +170,7 @@ pub fn begin() {
 }
 
 /// What of each file is in the page cache, beside query `of`: a line for each that has changed, and one for all.
-pub fn view(of: u64) {
+pub fn view(of: u64, leave: Leave) {
     if of == 0 || !settings::get().is_some_and(|config| config.views) {
         return;
     }
@@ -178,7 +178,7 @@ pub fn view(of: u64) {
         let begin = sys::clock(libc::CLOCK_MONOTONIC);
         let mut sum = Sum::default();
         for at in table.positions() {
-            if !budget::allows() {
+            if !leave.lasts() {
                 return;
             }
             look(table, at, of, &mut sum);
@@ -187,8 +187,8 @@ pub fn view(of: u64) {
             event::together(of, begin, b"weights", &sum);
         }
     }
-    if budget::allows() {
-        libraries::view(of);
+    if leave.lasts() {
+        libraries::view(of, leave);
     }
 }
 

@@ -47,6 +47,24 @@ fn more_files_than_are_kept_are_told_once() {
 }
 
 #[test]
+fn what_a_view_sees_of_the_files_is_whole_even_where_headers_took_the_time() {
+    let bench = bench();
+    let names: Vec<String> = (0..8).map(|at| format!("{at}.safetensors")).collect();
+    for name in &names {
+        // Read to its end, as it may hold more: about 10 ms.
+        let mut header = crate::header(0).into_bytes();
+        header.resize(15 << 20, b' ');
+        std::fs::write(bench.path(name), [&(header.len() as u64).to_le_bytes(), header.as_slice()].concat()).unwrap();
+    }
+    let steps: Vec<&str> = names.iter().flat_map(|name| ["open", name.as_str()]).chain(["query"]).collect();
+    let (trace, _) = traced(&bench, &steps);
+    let query = &trace.events("query").last().unwrap()["n"];
+    let together =
+        trace.events("cached").into_iter().find(|event| event["of"] == *query && event["group"] == "weights");
+    assert_eq!(together.expect("the files of weights beside the query")["files"], names.len());
+}
+
+#[test]
 fn repeated_uses_are_not_told_for_ever() {
     let bench = bench();
     make(&bench.path("a.safetensors"), MIB);
