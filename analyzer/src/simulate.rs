@@ -7,6 +7,7 @@ use crate::{installed, load};
 use kvtrace_sizing::units::parse_bytes;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Major version of CUDA whose libraries stand in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -67,7 +68,20 @@ pub fn simulate(options: &Options) -> Result<(u8, Trace), Failure> {
     let libraries = libraries.canonicalize()?;
     // Its own devices: another run's would count as used by others.
     let state = tempfile::tempdir()?;
-    let code = run::run_in(&options.run, &setting(options, &libraries, state.path())?)?;
+    let setting = setting(options, &libraries, state.path())?;
+    // The device opens for the first time, and with it the machine's memory is the simulated one's: a program may ask for
+    // that long before it comes to the GPU.
+    let opens = Command::new(std::env::current_exe()?)
+        .arg("probe-gpu")
+        .envs(setting.variables.iter().map(|(name, value)| (name, value)))
+        .env("KVTRACE_DISABLE", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()?;
+    if !opens.success() {
+        return Err(Failure::internal(format!("the simulated GPU cannot be opened: {opens}"), "its output is above"));
+    }
+    let code = run::run_in(&options.run, &setting)?;
     Ok((code, load::trace(&options.run.out)?))
 }
 
@@ -111,8 +125,8 @@ pub fn not_modelled(trace: &Trace) -> Vec<&'static str> {
     ];
     if trace.integrated() == Some(true) {
         list.push(
-            "Not modelled: MemFree and MemAvailable of /proc/meminfo are this machine's and do not fall with the simulated \
-             device's memory: what vLLM and SGLang take from there is not what they would see.",
+            "Not modelled: of the shared memory only MemTotal, MemFree and MemAvailable are the simulated machine's; the \
+             other lines of /proc/meminfo, the control groups and the zones are this one's.",
         );
     }
     list

@@ -20,6 +20,10 @@ pub struct Config {
     pub views: bool,
     /// `KVTRACE_PYTHON`: whether Python stacks are read.
     pub python: bool,
+    /// `KVTRACE_PATCH`: which answers are changed, and how.
+    pub patch: Text<1024>,
+    /// Beside `KVTRACE_SIM_STATE`: the file of [`crate::host`], NUL-terminated.
+    pub pool: Text<1024>,
     /// A value that could not be used, and what happens instead.
     pub warning: &'static str,
 }
@@ -29,8 +33,15 @@ struct Shared(UnsafeCell<Config>);
 // SAFETY: written by the constructor before `READY` is set, only read afterwards.
 unsafe impl Sync for Shared {}
 
-static CONFIG: Shared =
-    Shared(UnsafeCell::new(Config { out: Text::new(), label: Text::new(), views: true, python: true, warning: "" }));
+static CONFIG: Shared = Shared(UnsafeCell::new(Config {
+    out: Text::new(),
+    label: Text::new(),
+    views: true,
+    python: true,
+    patch: Text::new(),
+    pool: Text::new(),
+    warning: "",
+}));
 static READY: AtomicBool = AtomicBool::new(false);
 
 /// The configuration; `None` before the constructor ran, and for good under `KVTRACE_DISABLE=1`.
@@ -52,6 +63,14 @@ pub fn read() {
             }
             b"KVTRACE_LABEL" if !config.label.push(value) => {
                 config.warning = "KVTRACE_LABEL is longer than 256 bytes: ignored";
+            }
+            b"KVTRACE_PATCH" if !config.patch.push(value) => {
+                config.warning = "KVTRACE_PATCH is longer than 1024 bytes: nothing is changed";
+            }
+            b"KVTRACE_SIM_STATE" if !value.is_empty() => {
+                if !(config.pool.push(value) && config.pool.push(b".pool\0")) {
+                    config.pool.clear();
+                }
             }
             b"KVTRACE_DISABLE" => match value {
                 b"1" => disabled = true,
@@ -91,9 +110,18 @@ pub fn read() {
     READY.store(!disabled, Ordering::Release);
 }
 
+/// Lets `prepare` read what the user asked to be changed; if it cannot, nothing is. From the constructor only.
+pub fn check(prepare: impl FnOnce(&'static Config) -> bool) {
+    if get().is_some_and(|config| !prepare(config)) {
+        // SAFETY: the constructor runs once, and nobody else reads this before the first event.
+        let config = unsafe { &mut *CONFIG.0.get() };
+        config.warning = "KVTRACE_PATCH cannot be read: nothing is changed";
+    }
+}
+
 /// The environment as name and value. Call it from the constructor only: programs change their environment later
 /// without any lock that we could take.
-fn variables() -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
+pub fn variables() -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
     // SAFETY: the environment is a NULL-terminated array of C strings, and no other thread runs yet.
     let mut at = unsafe { environ };
     core::iter::from_fn(move || {

@@ -148,6 +148,22 @@ impl Api {
         size.unwrap_or(0)
     }
 
+    /// Whether a GPU shares its memory with the CPU.
+    pub fn is_integrated(&self, dev: i32) -> bool {
+        let [integrated, ..] = self.attributes;
+        self.attribute(integrated, dev) == 1
+    }
+
+    /// All memory of a GPU, bytes.
+    pub fn total(&self, dev: i32) -> Option<u64> {
+        self.total.ask(|at| {
+            // SAFETY: cuDeviceTotalMem_v2 and hipDeviceTotalMem(size_t*, device).
+            let function: extern "C" fn(*mut usize, i32) -> i32 = unsafe { core::mem::transmute(at) };
+            let mut total = 0;
+            (function(&mut total, dev) == 0).then_some(total as u64)
+        })?
+    }
+
     /// What the process is known to hold of this API.
     pub fn held<'p>(&self, process: &'p process::Process) -> &'p Held {
         let [first, second] = &process.held;
@@ -167,13 +183,7 @@ impl Api {
             // One byte stays zero whatever the library writes.
             function(name.as_mut_ptr().cast(), 255, dev) == 0
         });
-        let total = self.total.ask(|at| {
-            // SAFETY: cuDeviceTotalMem_v2 and hipDeviceTotalMem(size_t*, device).
-            let function: extern "C" fn(*mut usize, i32) -> i32 = unsafe { core::mem::transmute(at) };
-            let mut total = 0;
-            (function(&mut total, dev) == 0).then_some(total as u64)
-        });
-        let (Some(true), Some(Some(total))) = (named, total) else { return };
+        let (Some(true), Some(total)) = (named, self.total(dev)) else { return };
         let version = self.version.ask(|at| {
             // SAFETY: cuDriverGetVersion and hipDriverGetVersion(int*).
             let function: extern "C" fn(*mut i32) -> i32 = unsafe { core::mem::transmute(at) };

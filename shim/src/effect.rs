@@ -5,7 +5,7 @@ use crate::device::{self, Api};
 use crate::hooks::{Hook, Layer};
 use crate::trace::Event;
 use crate::view::{self, Asked};
-use crate::{arch, helper, modules, pools, python, sys};
+use crate::{arch, helper, modules, python, sys, pools};
 use kvtrace_trace::line::Line;
 use kvtrace_trace::record;
 
@@ -79,7 +79,7 @@ impl Call {
     }
 
     /// When it was over.
-    fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.begin.wrapping_add(self.dur)
     }
 
@@ -146,16 +146,7 @@ pub unsafe fn out<T: Copy>(at: *const T) -> Option<T> {
     (!at.is_null()).then(|| unsafe { at.read_unaligned() })
 }
 
-/// The program asked for memory figures. The outermost question of a chain gets a view of the machine.
-pub fn query(call: &Call, rc: i64, on_device: bool, free: Option<u64>, total: Option<u64>) {
-    let dev = if on_device { call.device(rc) } else { -1 };
-    if on_device && rc == 0 {
-        pools::tell(call.api(), call.end(), dev);
-    }
-    call.view(query_on(call, rc, dev, free, total));
-}
-
-/// As [`query`], about a device that the program names, and without a view. Returns the event's number.
+/// The program asked for memory figures of a device that it names, and gets no view. Returns the event's number.
 pub fn query_on(call: &Call, rc: i64, dev: i32, free: Option<u64>, total: Option<u64>) -> u64 {
     if rc == 0 {
         call.api().announce(dev);

@@ -14,6 +14,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
 compile_error!("the preload is for 64-bit little-endian Linux; `arch` has what is particular to a processor");
 
+mod answer;
 mod arch;
 mod buffers;
 mod config;
@@ -24,10 +25,12 @@ mod facts;
 mod header;
 mod helper;
 mod hooks;
+mod host;
 mod lines;
 mod missing;
 mod modules;
 mod nvml;
+mod patch;
 mod pools;
 mod proc_address;
 mod process;
@@ -51,6 +54,7 @@ fn panic(_: &core::panic::PanicInfo) -> ! {
 #[ctor::ctor(unsafe)]
 fn start() {
     config::read();
+    config::check(patch::prepare);
     process::prepare();
     resolve::prepare();
 }

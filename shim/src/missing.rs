@@ -62,6 +62,8 @@ pub enum View {
     UsageMemory,
     /// The list of loaded libraries.
     Libraries,
+    /// What a rule of `patch` needs to know.
+    Patch,
     /// The first of the figures of an AMD GPU; the others follow.
     Card = 16,
     /// The first of the files of a control group; the others follow.

@@ -5,6 +5,7 @@
 use crate::effect::Call;
 use crate::helper::Helper;
 use crate::hooks::Layer;
+use crate::patch::{self, Asker, Changed, Pair};
 use crate::{process, view};
 use core::ffi::{CStr, c_char};
 use kvtrace_trace::line::Line;
@@ -83,13 +84,54 @@ pub struct Figures {
     pub reserved: Option<u64>,
 }
 
+/// Words of a structure with memory figures.
+pub struct Words {
+    /// All of it.
+    pub total: usize,
+    /// Kept by driver and firmware, where that is told apart.
+    pub reserved: Option<usize>,
+    /// Not allocated.
+    pub free: usize,
+    /// Allocated.
+    pub used: usize,
+}
+
 /// The program asked for memory figures of a device.
-pub fn query(call: &Call, rc: i32, device: Handle, figures: Figures) {
+///
+/// # Safety
+/// `info` is NULL, or the function's structure with these words.
+pub unsafe fn query(call: &Call, rc: i32, device: Handle, info: *mut u64, words: &Words) {
+    // SAFETY: the caller's promise.
+    let at = |index: usize| unsafe { word(rc, info, index) };
+    let (free, total) = (at(words.free), at(words.total));
+    let asker = Asker::new(call, -1);
+    let changed = if patch::is_on() { patch::nvml(&asker, Pair { free, total }) } else { Pair::default() };
+    let told = |changed: Option<Changed>, real| changed.map(|changed| changed.told).or(real);
+    let (new_free, new_total) = (told(changed.free, free), told(changed.total, total));
+    let figures = Figures { free: new_free, total: new_total, reserved: words.reserved.and_then(at) };
     let number = query_part(call, rc, device, figures);
+    if let (Some(free), Some(total), Some(new_free), Some(new_total)) = (free, total, new_free, new_total)
+        && (free, total) != (new_free, new_total)
+        && let Some(used) = at(words.used)
+        && number != 0
+    {
+        // What is used is the rest of it, as before.
+        let used = used.saturating_add(free).saturating_add(new_total);
+        let used = used.saturating_sub(total).saturating_sub(new_free);
+        for (index, value) in [(words.used, used), (words.free, new_free), (words.total, new_total)] {
+            // SAFETY: the caller's promise; the same words were read.
+            unsafe { info.add(index).write_unaligned(value) };
+        }
+        for (changed, field) in [(changed.free, b"free".as_slice()), (changed.total, b"total")] {
+            if let Some(changed) = changed {
+                changed.tell(number, field);
+            }
+        }
+    }
     call.view(number);
 }
 
-/// As [`query`], for figures that the state of the machine has no part in.
+/// As [`query`], for figures that the state of the machine has no part in, and that stay as they are.
 pub fn query_part(call: &Call, rc: i32, device: Handle, figures: Figures) -> u64 {
     let place = place(rc, device);
     call.write("query", rc.into(), |line| {

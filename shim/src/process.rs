@@ -33,6 +33,8 @@ pub struct Process {
     pub image: AtomicU32,
     /// What views remember from one query to the next.
     pub views: Views,
+    /// How many questions each rule of `patch` was about.
+    pub patched: [AtomicU32; kvtrace_patch::MOST],
 }
 
 /// What a process holds of the devices of one API, as far as the events to come depend on it.
@@ -85,6 +87,7 @@ static FIRST: Process = Process {
     held: [const { Held::nothing() }; 2],
     image: AtomicU32::new(0),
     views: Views::new(),
+    patched: [const { AtomicU32::new(0) }; kvtrace_patch::MOST],
 };
 static PAGE: AtomicPtr<Process> = AtomicPtr::new((&raw const FIRST).cast_mut());
 /// Whether the kernel zeroes the page for us. Where not, every event asks for the pid.

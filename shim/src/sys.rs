@@ -2,6 +2,8 @@
 //! alone.
 
 use crate::arch;
+use crate::text::Text;
+use core::ffi::CStr;
 
 pub mod files;
 
@@ -102,6 +104,44 @@ pub fn read(fd: i32, buf: &mut [u8]) -> isize {
 pub fn write(fd: i32, bytes: &[u8]) -> isize {
     // SAFETY: the buffer is readable for its whole length.
     unsafe { call(libc::SYS_write, fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0) }
+}
+
+/// A new file in memory that is closed on exec. Negative: `-errno`.
+pub fn memory_file(name: &CStr) -> i32 {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // SAFETY: the name ends in NUL.
+    unsafe { call(libc::SYS_memfd_create, name.as_ptr() as usize, flags as usize, 0, 0, 0) as i32 }
+}
+
+/// Makes a file in memory one that nobody can change.
+pub fn seal(fd: i32) {
+    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
+    // SAFETY: takes no pointer.
+    unsafe { call(libc::SYS_fcntl, fd as usize, libc::F_ADD_SEALS as usize, seals as usize, 0, 0) };
+}
+
+/// Opens a descriptor of ours once more, from its begin and as the program wants it: the lowest that is free. Negative:
+/// `-errno`.
+pub fn open_again(fd: i32, flags: i32) -> i32 {
+    let path = descriptor_path(fd);
+    // SAFETY: the path ends in NUL.
+    unsafe { call(libc::SYS_openat, AT_FDCWD, path.get().as_ptr() as usize, flags as usize, 0, 0) as i32 }
+}
+
+/// Path of a descriptor of this process, NUL-terminated.
+pub fn descriptor_path(fd: i32) -> Text<40> {
+    let mut path = Text::new();
+    path.push(b"/proc/self/fd/");
+    path.push_number(fd as u32 as u64);
+    path.push(b"\0");
+    path
+}
+
+/// The calling thread's name.
+pub fn thread_name(buf: &mut [u8; 16]) -> &[u8] {
+    // SAFETY: the kernel writes 16 bytes.
+    unsafe { call(libc::SYS_prctl, libc::PR_GET_NAME as usize, buf.as_mut_ptr() as usize, 0, 0, 0) };
+    crate::text::until_nul(buf)
 }
 
 /// Closes a descriptor of ours.

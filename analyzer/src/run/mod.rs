@@ -1,5 +1,6 @@
 //! `kvtrace run`: starts a program under the preload, keeps its memory lines, and ends as it ends.
 
+mod patch;
 pub mod preload;
 mod recorder;
 mod sample;
@@ -19,6 +20,10 @@ use std::process::{Command, ExitStatus, Stdio};
 const CANNOT_START: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
+/// Names the file that the processes of a simulated GPU share. Beside it, with `.pool` behind its name, stands how much
+/// of the memory is held that it shares with the CPU.
+const STATE: &str = "KVTRACE_SIM_STATE";
+
 /// A run as the user asked for it.
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -36,6 +41,8 @@ pub struct Options {
     pub no_tee: bool,
     #[command(flatten)]
     pub samples: sample::Options,
+    #[command(flatten)]
+    pub patch: patch::Options,
     /// Say nothing at the end
     #[arg(short, long)]
     pub quiet: bool,
@@ -66,6 +73,7 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
 /// # Errors
 /// As [`run`].
 pub fn run_in(options: &Options, setting: &Setting) -> Result<u8, Failure> {
+    let patch = options.patch.setting()?;
     let shim = preload::find(options.shim.as_deref())?;
     let program = preload::check_program(&options.command[0], &shim)?;
     preload::check_loads(&shim)?;
@@ -79,6 +87,13 @@ pub fn run_in(options: &Options, setting: &Setting) -> Result<u8, Failure> {
     if !options.label.is_empty() {
         command.env("KVTRACE_LABEL", &options.label);
     }
+    command.env_remove(patch::PATCH);
+    if !patch.is_empty() {
+        command.env(patch::PATCH, &patch);
+        if !options.quiet {
+            eprint!("{}", patch::notice(&patch));
+        }
+    }
     if !options.no_tee {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
@@ -91,7 +106,12 @@ pub fn run_in(options: &Options, setting: &Setting) -> Result<u8, Failure> {
         }
     };
     relay.to(child.id());
-    let sampler = sample::Sampler::start(&options.samples, child.id(), &recorder);
+    let state = setting.variables.iter().find(|(name, _)| *name == STATE).map(|(_, path)| path.clone());
+    let pool = state.or_else(|| std::env::var_os(STATE)).map(|mut path| {
+        path.push(".pool");
+        PathBuf::from(path)
+    });
+    let sampler = sample::Sampler::start(&options.samples, child.id(), &recorder, pool);
     let tees = tee::start(&mut child, &recorder);
     signals::wait_unreaped(child.id());
     if let Some(sampler) = sampler {

@@ -26,6 +26,7 @@ pub mod graphs;
 pub mod ipc;
 mod ledger;
 pub mod meminfo;
+mod pool_file;
 pub mod pools;
 pub mod profile;
 pub mod profile_file;

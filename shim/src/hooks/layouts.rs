@@ -66,13 +66,9 @@ pub const TOTAL: usize = 288 / size_of::<usize>();
 /// See [`TOTAL`].
 pub const OLD_HIP_TOTAL: usize = 256 / size_of::<usize>();
 
-/// The word of the device properties at `field`.
-///
-/// # Safety
-/// `properties` is NULL or, after success, was written by the library.
-pub unsafe fn total(rc: i32, properties: *const usize, field: usize) -> Option<u64> {
-    // SAFETY: the caller's promise.
-    (rc == 0 && !properties.is_null()).then(|| unsafe { properties.add(field).read_unaligned() } as u64)
+/// Where the word of the device properties at `field` is; NULL if there are none.
+pub fn word_of(properties: *mut usize, field: usize) -> *mut usize {
+    if properties.is_null() { properties } else { properties.wrapping_add(field) }
 }
 
 /// `CUipcMemHandle`, `hipIpcMemHandle_t`, by value.

@@ -294,6 +294,24 @@ macro_rules! is_per_thread {
 }
 pub(crate) use is_per_thread;
 
+/// The program asked for free and total memory of the current device, and finds them in `free` and `total`.
+macro_rules! query_free {
+    ($call:ident, $rc:ident, $free:expr, $total:expr) => {
+        // SAFETY: the pointers are NULL or were written by the real function, if it succeeded.
+        unsafe { $crate::answer::query_free(&$call, $rc.into(), $free.into(), $total.into()) }
+    };
+}
+pub(crate) use query_free;
+
+/// The program asked for all memory of a device, and finds it in `total`.
+macro_rules! query_total {
+    ($call:ident, $rc:ident, $dev:expr, $total:expr) => {
+        // SAFETY: the pointer is NULL or was written by the real function, if it succeeded.
+        unsafe { $crate::answer::query_total(&$call, $rc.into(), $dev, $total.into()) }
+    };
+}
+pub(crate) use query_total;
+
 /// Reads through an out pointer of a call that returned `rc`.
 macro_rules! out {
     ($rc:ident, $at:expr) => {

@@ -6,7 +6,7 @@
 use super::{Layer, hooks, out};
 use crate::effect::note;
 use crate::nvml::{
-    Figures, Handle, List, listed, listed_peak, note_device, note_fields, note_init, note_lookup, note_shutdown, query,
+    Figures, Handle, List, Words, listed, listed_peak, note_device, note_fields, note_init, note_lookup, note_shutdown, query,
     query_part, word,
 };
 use core::ffi::c_char;
@@ -27,14 +27,15 @@ macro_rules! word {
     };
 }
 
-/// `nvmlMemory_t`: total, free, used.
+/// `nvmlMemory_t`
+const MEMORY: Words = Words { total: 0, reserved: None, free: 1, used: 2 };
+
+/// `nvmlMemory_v2_t`, behind its version.
+const MEMORY_2: Words = Words { total: 1, reserved: Some(2), free: 3, used: 4 };
+
+/// As `nvmlMemory_t`, of protected memory.
 fn memory(rc: i32, at: *const u64) -> Figures {
     Figures { total: word!(rc, at, 0), free: word!(rc, at, 1), reserved: None }
-}
-
-/// `nvmlMemory_v2_t`: version, total, reserved, free, used.
-fn memory_2(rc: i32, at: *const u64) -> Figures {
-    Figures { total: word!(rc, at, 1), reserved: word!(rc, at, 2), free: word!(rc, at, 3) }
 }
 
 /// `nvmlDeviceAttributes_t`: MiB behind eight 32-bit numbers. Of a MIG device, this is what it may use.
@@ -113,9 +114,11 @@ hooks! { Layer::Nvml, i32, ();
         |call, rc| note_lookup(&call, rc, out!(rc, mig), null());
 
     nvmlDeviceGetMemoryInfo as "nvmlDeviceGetMemoryInfo" 0..0 (device: Handle, info: *mut u64) -> 12
-        |call, rc| query(&call, rc, device, memory(rc, info));
+        // SAFETY: the structure of the row's function.
+        |call, rc| unsafe { query(&call, rc, device, info, &MEMORY) };
     nvmlDeviceGetMemoryInfo_v2 as "nvmlDeviceGetMemoryInfo" 0..0 (device: Handle, info: *mut u64) -> 12
-        |call, rc| query(&call, rc, device, memory_2(rc, info));
+        // SAFETY: the structure of the row's function.
+        |call, rc| unsafe { query(&call, rc, device, info, &MEMORY_2) };
     nvmlDeviceGetConfComputeProtectedMemoryUsage as "nvmlDeviceGetConfComputeProtectedMemoryUsage" 0..0
         (device: Handle, info: *mut u64) -> 12
         |call, rc| query_part(&call, rc, device, memory(rc, info));

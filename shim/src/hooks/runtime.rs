@@ -4,9 +4,9 @@
 //! A process may hold several runtimes. Each of their symbols carries the version node of its library, and so does
 //! each of ours: the loader binds a caller to the wrapper of the runtime that it was linked with.
 
-use super::layouts::{Extent, IpcHandle, Location, TOTAL, device_of, pitched, total};
-use super::{Layer, hooks, out};
-use crate::effect::{alloc, free, note, prefetch, query, query_on};
+use super::layouts::{Extent, IpcHandle, Location, TOTAL, device_of, pitched, word_of};
+use super::{Layer, hooks, out, query_free, query_total};
+use crate::effect::{alloc, free, note, prefetch};
 use core::ffi::{c_char, c_void};
 
 type Stream = *mut c_void;
@@ -21,7 +21,7 @@ macro_rules! runtime {
 
 hooks! { Layer::Runtime($number), i32, $export;
     cudaMemGetInfo as "cudaMemGetInfo" 0..0 (free: *mut usize, total: *mut usize) -> 35
-        |call, rc| query(&call, rc.into(), true, out!(rc, free), out!(rc, total));
+        |call, rc| query_free!(call, rc, free, total);
     cudaPointerGetAttributes as "cudaPointerGetAttributes" 0..0 (attributes: *mut c_void, at: usize) -> 35
         |call, rc| note(&call, rc.into(), at as u64, 0);
 
@@ -166,8 +166,7 @@ hooks! { Layer::Runtime($number), i32, $export;
 runtime! {
     v11 11 ("kvtrace_11_" "@libcudart.so.11.0") {
         cudaGetDeviceProperties as "cudaGetDeviceProperties" 0..0 (properties: *mut usize, dev: i32) -> 35
-            // SAFETY: the runtime has written it if it succeeded.
-            |call, rc| query_on(&call, rc.into(), dev, None, unsafe { total(rc, properties, TOTAL) });
+            |call, rc| query_total!(call, rc, dev, word_of(properties, TOTAL));
         cudaMemPrefetchAsync as "cudaMemPrefetchAsync" 0..0 (at: usize, size: usize, dev: i32, stream: Stream) -> 35
             |call, rc| prefetch(&call, rc.into(), at as u64, size as u64, dev);
         cudaMemPrefetchAsync_ptsz as "cudaMemPrefetchAsync" 0..0 [per_thread]
@@ -184,11 +183,9 @@ runtime! {
     };
     v12 12 ("kvtrace_12_" "@libcudart.so.12") {
         cudaGetDeviceProperties as "cudaGetDeviceProperties" 0..0 (properties: *mut usize, dev: i32) -> 35
-            // SAFETY: the runtime has written it if it succeeded.
-            |call, rc| query_on(&call, rc.into(), dev, None, unsafe { total(rc, properties, TOTAL) });
+            |call, rc| query_total!(call, rc, dev, word_of(properties, TOTAL));
         cudaGetDeviceProperties_v2 as "cudaGetDeviceProperties" 0..0 (properties: *mut usize, dev: i32) -> 35
-            // SAFETY: the runtime has written it if it succeeded.
-            |call, rc| query_on(&call, rc.into(), dev, None, unsafe { total(rc, properties, TOTAL) });
+            |call, rc| query_total!(call, rc, dev, word_of(properties, TOTAL));
         cudaMemPrefetchAsync as "cudaMemPrefetchAsync" 0..0 (at: usize, size: usize, dev: i32, stream: Stream) -> 35
             |call, rc| prefetch(&call, rc.into(), at as u64, size as u64, dev);
         cudaMemPrefetchAsync_ptsz as "cudaMemPrefetchAsync" 0..0 [per_thread]
@@ -221,8 +218,7 @@ runtime! {
     };
     v13 13 ("kvtrace_13_" "@@libcudart.so.13") {
         cudaGetDeviceProperties as "cudaGetDeviceProperties" 0..0 (properties: *mut usize, dev: i32) -> 35
-            // SAFETY: the runtime has written it if it succeeded.
-            |call, rc| query_on(&call, rc.into(), dev, None, unsafe { total(rc, properties, TOTAL) });
+            |call, rc| query_total!(call, rc, dev, word_of(properties, TOTAL));
         cudaMemPrefetchAsync as "cudaMemPrefetchAsync" 0..0
             (at: usize, size: usize, location: Location, flags: u32, stream: Stream) -> 35
             |call, rc| prefetch(&call, rc.into(), at as u64, size as u64, device_of(location));

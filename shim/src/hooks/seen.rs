@@ -2,14 +2,16 @@
 //! up a symbol, `sysconf`, limits. All others are handed on untouched, and the real function returns to the caller
 //! itself.
 
-use crate::effect::{Call, query};
-use crate::hooks::{Effect, Hook, Layer};
+use crate::answer::query_machine;
+use crate::effect::Call;
+use crate::hooks::{Effect, Hook, Layer, host};
 use crate::modules::Found;
 use crate::resolve::{self, Answer};
 use crate::sys::files::HERE;
 use crate::trace::Event;
 use crate::weights::uses::{self, How, Use};
 use crate::weights::{self, name};
+use crate::patch::{self, Asker};
 use crate::{arch, elf, helper, process, python, sys, view};
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -80,8 +82,8 @@ seen! {
     __openat64_2 OPENAT64_2 opens_at => Opens;
     fopen FOPEN opens_stream => Opens;
     fopen64 FOPEN64 opens_stream => Opens;
-    freopen FREOPEN opens_stream => Opens;
-    freopen64 FREOPEN64 opens_stream => Opens;
+    freopen FREOPEN reopens_stream => Opens;
+    freopen64 FREOPEN64 reopens_stream => Opens;
     mmap MMAP maps => Uses all;
     mmap64 MMAP64 maps_64 => Uses all;
     posix_fadvise FADVISE advises => Uses all;
@@ -93,6 +95,8 @@ seen! {
     execvp EXECVP executes => Execs;
     execvpe EXECVPE executes => Execs;
     sysconf SYSCONF configures => Asks;
+    get_avphys_pages AVPHYS_PAGES counts_free => Asks;
+    get_phys_pages PHYS_PAGES counts_all => Asks;
     getrlimit GETRLIMIT limits => Asks;
     getrlimit64 GETRLIMIT64 limits => Asks;
     prlimit PRLIMIT limits_of => Asks;
@@ -121,21 +125,64 @@ fn ready() {
 
 unsafe extern "C" fn opens(path: *const c_char, flags: usize, _: usize, return_address: usize) -> usize {
     ready();
-    note_file(Opening { dir: HERE, path, flags: Flags::Bits(flags as c_int), function: "open", return_address });
-    0
+    let flags = flags as c_int;
+    let mine = note_file(Opening { dir: HERE, path, flags: Flags::Bits(flags), function: "open", return_address });
+    opened_again(mine, flags)
 }
 
 unsafe extern "C" fn opens_at(dir: usize, path: *const c_char, flags: usize, return_address: usize) -> usize {
     ready();
-    let flags = Flags::Bits(flags as c_int);
-    note_file(Opening { dir: dir as c_int, path, flags, function: "openat", return_address });
-    0
+    let flags = flags as c_int;
+    let opening = Opening { dir: dir as c_int, path, flags: Flags::Bits(flags), function: "openat", return_address };
+    opened_again(note_file(opening), flags)
 }
+
+/// Gives the program a file of ours to read in place of the one that it wanted.
+#[inline]
+fn opened_again(mine: Option<c_int>, flags: c_int) -> usize {
+    let Some(fd) = mine else { return 0 };
+    let again = sys::open_again(fd, flags & !libc::O_NOFOLLOW);
+    sys::close(fd);
+    // Where that fails the kernel's file is opened after all.
+    usize::try_from(again).map_or(0, |fd| fd.wrapping_add(1))
+}
+
+type OpenStream = unsafe extern "C" fn(*const c_char, *const c_char, *mut c_void) -> usize;
 
 unsafe extern "C" fn opens_stream(path: *const c_char, mode: *const c_char, _: usize, return_address: usize) -> usize {
     ready();
-    note_file(Opening { dir: HERE, path, flags: Flags::Mode(mode), function: "fopen", return_address });
-    0
+    let mine = note_file(Opening { dir: HERE, path, flags: Flags::Mode(mode), function: "fopen", return_address });
+    stream_again(mine, &FOPEN, mode, core::ptr::null_mut())
+}
+
+unsafe extern "C" fn reopens_stream(
+    path: *const c_char,
+    mode: *const c_char,
+    stream: *mut c_void,
+    return_address: usize,
+) -> usize {
+    ready();
+    let mine = note_file(Opening { dir: HERE, path, flags: Flags::Mode(mode), function: "fopen", return_address });
+    stream_again(mine, &FREOPEN, mode, stream)
+}
+
+/// As [`opened_again`], as a stream.
+#[inline]
+fn stream_again(mine: Option<c_int>, slot: &AtomicUsize, mode: *const c_char, stream: *mut c_void) -> usize {
+    let Some(fd) = mine else { return 0 };
+    let path = sys::descriptor_path(fd);
+    // SAFETY: the slot holds the real function, which ignores the last argument if it is fopen; the path ends in NUL, and
+    // the rest is the program's.
+    let again = unsafe {
+        core::mem::transmute::<usize, OpenStream>(slot.load(Ordering::Acquire))(
+            path.get().as_ptr().cast(),
+            mode,
+            stream,
+        )
+    };
+    sys::close(fd);
+    // A stream is an address, and NULL is 0: the real function then fails for itself.
+    if again == 0 { 0 } else { again.wrapping_add(1) }
 }
 
 type Map = unsafe extern "C" fn(usize, usize, c_int, c_int, c_int, usize) -> usize;
@@ -241,15 +288,39 @@ unsafe extern "C" fn configures(name: usize, _: usize, _: usize, return_address:
     if name != libc::_SC_AVPHYS_PAGES && name != libc::_SC_PHYS_PAGES || helper::is_asking() {
         return 0;
     }
-    let mut call = Call::seen(row!("sysconf", sysconf), return_address);
     // SAFETY: the slot holds the real sysconf.
     let real: extern "C" fn(c_int) -> c_long = unsafe { core::mem::transmute(SYSCONF.load(Ordering::Acquire)) };
-    let pages = real(name);
+    let call = Call::seen(row!("sysconf", sysconf), return_address);
+    count_pages(call, name == libc::_SC_AVPHYS_PAGES, || real(name))
+}
+
+unsafe extern "C" fn counts_free(_: usize, _: usize, _: usize, return_address: usize) -> usize {
+    ready();
+    // SAFETY: the slot holds the real get_avphys_pages.
+    let real: extern "C" fn() -> c_long = unsafe { core::mem::transmute(AVPHYS_PAGES.load(Ordering::Acquire)) };
+    count_pages(Call::seen(row!("get_avphys_pages", get_avphys_pages), return_address), true, || real())
+}
+
+unsafe extern "C" fn counts_all(_: usize, _: usize, _: usize, return_address: usize) -> usize {
+    ready();
+    // SAFETY: the slot holds the real get_phys_pages.
+    let real: extern "C" fn() -> c_long = unsafe { core::mem::transmute(PHYS_PAGES.load(Ordering::Acquire)) };
+    count_pages(Call::seen(row!("get_phys_pages", get_phys_pages), return_address), false, || real())
+}
+
+/// libc is asked for a number of pages: those that are free, or all.
+fn count_pages(mut call: Call, is_free: bool, real: impl FnOnce() -> c_long) -> usize {
+    let mut pages = real();
     call.returned();
-    let bytes = super::host::bytes(pages);
-    match name {
-        libc::_SC_AVPHYS_PAGES => query(&call, 0, false, bytes, None),
-        _ => query(&call, 0, false, None, bytes),
+    let bytes = host::bytes(pages);
+    let answer = match is_free {
+        true => query_machine(&call, 0, bytes, None).0,
+        false => query_machine(&call, 0, None, bytes).1,
+    };
+    if answer != bytes
+        && let Some(answer) = answer
+    {
+        pages = host::pages(answer);
     }
     // Of the answers only -1 cannot be given this way: the real function then gives it once more.
     pages.wrapping_add(1) as usize
@@ -350,12 +421,13 @@ impl Flags {
 }
 
 /// Logs the opening of a memory file, with what it says at this instant, and of a file of weights. Everything else
-/// passes: this runs in signal handlers, vfork children and before constructors.
+/// passes: this runs in signal handlers, vfork children and before constructors. The answer is a descriptor of ours with
+/// what the program shall read instead, if it shall.
 #[inline]
-fn note_file(opening: Opening) {
+fn note_file(opening: Opening) -> Option<c_int> {
     let path = opening.path;
     if (path as isize) < LOWEST_POINTER {
-        return;
+        return None;
     }
     // SAFETY: byte by byte up to the first difference, so that nothing behind the path's end is read.
     let starts_with =
@@ -366,15 +438,13 @@ fn note_file(opening: Opening) {
         if unsafe { name::may_be(path) } {
             note_weights(opening);
         }
-        return;
+        return None;
     }
     // SAFETY: the program passes a path.
     let path = unsafe { CStr::from_ptr(path) };
     let bytes = path.to_bytes();
     let wanted = if meminfo { bytes == MEMINFO } else { crate::text::base_name(bytes).starts_with(MEMORY_FILE) };
-    if wanted && !helper::is_asking() {
-        note_memory_file(path, meminfo, opening.return_address);
-    }
+    if wanted && !helper::is_asking() { note_memory_file(path, meminfo, opening) } else { None }
 }
 
 #[cold]
@@ -385,12 +455,22 @@ fn note_weights(opening: Opening) {
 }
 
 #[cold]
-fn note_memory_file(path: &CStr, meminfo: bool, return_address: usize) {
-    let number = Call::seen(row!("open", open), return_address).file(path, !meminfo);
+fn note_memory_file(path: &CStr, meminfo: bool, opening: Opening) -> Option<c_int> {
+    let call = Call::seen(row!("open", open), opening.return_address);
+    let number = call.file(path, !meminfo);
     if meminfo && number != 0 {
         view::write(number, view::Asked::File);
         if arch::thread().depth.get() == 0 {
             python::stack(number);
         }
+    }
+    let reads = opening.flags.bits() & (libc::O_ACCMODE | libc::O_PATH | libc::O_DIRECTORY) == libc::O_RDONLY;
+    if !reads {
+        return None;
+    }
+    let asker = Asker::new(&call, -1);
+    match meminfo {
+        true => patch::meminfo(&asker, number),
+        false => patch::cgroup(&asker, path.to_bytes_with_nul(), crate::text::base_name(path.to_bytes()), number),
     }
 }

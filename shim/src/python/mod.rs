@@ -59,6 +59,23 @@ pub fn stack(of: u64) {
     });
 }
 
+/// Whether the thread is inside a Python function of this name: the last part of its qualified name, or all of it.
+pub fn runs(function: &[u8]) -> bool {
+    if !runtime::is_there() {
+        return false;
+    }
+    let process = process::current();
+    let Some(mut claim) = Claim::new(process::pid()) else { return false };
+    let buffers = claim.get();
+    let Some((texts, rest)) = buffers.file.split_at_mut_checked(TEXTS) else { return false };
+    let mut pack = Pack::new(texts);
+    let Some(mut room) = Room::new(rest, &mut buffers.line) else { return false };
+    if read(process, &mut room, &mut pack).is_none() {
+        return false;
+    }
+    pack.frames().any(|frame| frame.name == function || frame.name.rsplit(|byte| *byte == b'.').next() == Some(function))
+}
+
 /// Collects the frames of the calling thread, and tells the minor version of its Python; `None` if it runs none. Not a
 /// part of its caller, whose stack is small that way while the event is written.
 #[inline(never)]

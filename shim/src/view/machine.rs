@@ -7,9 +7,8 @@ use crate::buffers::Claim;
 use crate::missing::{self, Reason, View};
 use crate::process::Process;
 use crate::trace::Event;
-use crate::{sys, text};
+use crate::{host, sys, text};
 
-const MEMINFO: &[u8] = b"/proc/meminfo\0";
 const STATUS: &[u8] = b"/proc/self/status\0";
 const RSS: [(&[u8], &[u8]); 3] = [(b"rss_anon", b"RssAnon"), (b"rss_file", b"RssFile"), (b"rss_shmem", b"RssShmem")];
 const LIMITS: [(&[u8], u32); 3] =
@@ -48,7 +47,13 @@ impl Machine {
             }
         };
         let Some((first, second)) = self.claim.get().file.split_at_mut_checked(ROOM) else { return };
-        self.meminfo = read(View::Meminfo, b"meminfo", MEMINFO, first);
+        self.meminfo = match host::meminfo(first, second) {
+            Ok(text) => text.len(),
+            Err(error) => {
+                missing::view(process, View::Meminfo, 0, b"meminfo", b"/proc/meminfo", Reason::Error(error));
+                0
+            }
+        };
         self.status = read(View::Own, b"self", STATUS, second);
         let Some((_, scratch)) = second.split_at_mut_checked(self.status) else { return };
         self.group.find(process, scratch);

@@ -8,9 +8,10 @@ mod tree;
 
 use super::recorder::Recorder;
 pub use pages::Sum;
+use kvtrace_patch::Pool;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -65,7 +66,8 @@ pub struct Sampler {
 
 impl Sampler {
     /// Begins, if the user wants samples. `child` is the root of the tree.
-    pub fn start(options: &Options, child: u32, recorder: &Recorder) -> Option<Sampler> {
+    /// `pool`: where the simulated GPU tells of the memory that it shares with the CPU.
+    pub fn start(options: &Options, child: u32, recorder: &Recorder, pool: Option<PathBuf>) -> Option<Sampler> {
         let every = options.sample?;
         let (stop, stopped) = mpsc::channel();
         let recorder = recorder.clone();
@@ -75,7 +77,7 @@ impl Sampler {
             let mut next = Instant::now();
             let mut group = None;
             loop {
-                sample(&recorder, child, &mut tree, &mut group, &mut files);
+                sample(&recorder, child, pool.as_deref(), &mut tree, &mut group, &mut files);
                 // From the time that was due, so that delays do not add up; what was missed is left out.
                 let now = Instant::now();
                 while next <= now {
@@ -100,11 +102,15 @@ impl Sampler {
 fn sample(
     recorder: &Recorder,
     child: u32,
+    pool: Option<&Path>,
     tree: &mut tree::Tree,
     group: &mut Option<group::Group>,
     files: &mut [pages::Files],
 ) {
-    let meminfo = figures(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
+    let mut meminfo = figures(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
+    if let Some(pool) = pool.and_then(|path| Pool::from_bytes(&fs::read(path).ok()?)) {
+        of_simulated(pool, &mut meminfo);
+    }
     tree.refresh();
     let (processes, own) = tree.resident();
     // It is asked anew until it answers: a program may be moved into its group after its start.
@@ -115,6 +121,18 @@ fn sample(
     recorder.sample(&meminfo, processes, &own, &path, &cgroup);
     for files in files {
         files.look(recorder);
+    }
+}
+
+/// As the preload tells it to the program: the simulated machine's memory in place of this one's.
+fn of_simulated(pool: Pool, meminfo: &mut Figures) {
+    let Some(real) = meminfo.get("MemTotal").copied() else { return };
+    for (name, value) in meminfo.iter_mut() {
+        match name.as_str() {
+            "MemTotal" => *value = pool.total,
+            "MemFree" | "MemAvailable" => *value = pool.free(*value, real),
+            _ => {}
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub use held::Held;
 
 use crate::ledger::{Block, Kind, Ledger};
 use crate::meminfo::MemInfo;
+use crate::pool_file::PoolFile;
 use crate::state::{Slot, State, Tenant};
 use crate::vmm::Place;
 use crate::{Error, Profile, Result};
@@ -34,6 +35,8 @@ pub struct Memory {
 pub struct Device {
     profile: Profile,
     state: State,
+    /// Of unified memory.
+    pool: Option<PoolFile>,
     ledger: Mutex<Ledger>,
     has_context: AtomicBool,
     has_communicator: AtomicBool,
@@ -50,15 +53,20 @@ impl Device {
     /// As [`Self::open`], as the machine's device `ordinal`: devices of one process give different handles.
     pub fn open_as(profile: Profile, path: &Path, ordinal: u32) -> Result<Self> {
         let state = State::open(path).map_err(|_| Error::NotReady)?;
-        Ok(Self {
+        let pool = if profile.unified { PoolFile::beside(path, profile.total) } else { None };
+        let device = Self {
             profile,
             state,
+            pool,
             ledger: Mutex::new(Ledger::new(ordinal)?),
             has_context: AtomicBool::new(false),
             has_communicator: AtomicBool::new(false),
             ordinal,
             opened_by: std::process::id(),
-        })
+        };
+        // What a process held that was killed is free again.
+        device.publish_held();
+        Ok(device)
     }
 
     /// Which of the machine's devices this is, from 0.
@@ -81,6 +89,7 @@ impl Device {
     /// other programs, the kernel, page cache.
     pub fn memory(&self) -> Memory {
         self.publish_resident(&self.ledger());
+        self.publish_held();
         self.survey()
     }
 
@@ -193,6 +202,7 @@ impl Device {
             counter(slot, place).fetch_sub(bytes, Ordering::AcqRel);
             return Err(Error::OutOfMemory);
         }
+        self.publish_held();
         Ok(())
     }
 
@@ -204,6 +214,7 @@ impl Device {
             let less = |held: u64| Some(held.saturating_sub(bytes));
             // A forked child frees what its parent holds: its own slot starts at nothing.
             let _ = counter(slot, place).fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+            self.publish_held();
         }
     }
 
@@ -212,14 +223,25 @@ impl Device {
         Memory { free: u128::from(total).saturating_sub(self.used()) as u64, total }
     }
 
-    fn used(&self) -> u128 {
+    /// What living processes are charged, and what of it is in this machine's memory.
+    fn charged(&self) -> (u128, u128) {
         let unified = self.profile.unified;
-        let (mut charged, mut resident) = (0u128, 0u128);
-        for tenant in self.state.tenants() {
-            charged += u128::from(tenant.device) + if unified { u128::from(tenant.host) } else { 0 };
-            resident += u128::from(tenant.resident);
+        self.state.tenants().fold((0, 0), |(charged, resident), tenant| {
+            let more = u128::from(tenant.device) + if unified { u128::from(tenant.host) } else { 0 };
+            (charged + more, resident + u128::from(tenant.resident))
+        })
+    }
+
+    fn publish_held(&self) {
+        if let Some(pool) = &self.pool {
+            let (charged, resident) = self.charged();
+            pool.tell(u64::try_from(charged.saturating_sub(resident)).unwrap_or(u64::MAX));
         }
-        if !unified {
+    }
+
+    fn used(&self) -> u128 {
+        let (charged, resident) = self.charged();
+        if !self.profile.unified {
             return charged;
         }
         let machine = MemInfo::read().map_or(0, |info| u128::from(info.total - info.free.min(info.total)));

@@ -1,5 +1,6 @@
 use super::{Device, Handle, Layer, Location, Pointer, hooks, out};
-use crate::effect::{note, out, query, query_on};
+use crate::effect::{note, out};
+use crate::hooks::{query_free, query_total};
 use crate::proc_address::{is_per_thread, is_per_thread_by_default, looked_up};
 use core::ffi::{c_char, c_void};
 
@@ -34,13 +35,13 @@ hooks! { Layer::Driver, i32, ();
         |call, rc| note(&call, rc.into(), 0, 0);
 
     cuMemGetInfo as "cuMemGetInfo" 2000..3020 (free: *mut u32, total: *mut u32) -> 3
-        |call, rc| query(&call, rc.into(), true, out!(rc, free), out!(rc, total));
+        |call, rc| query_free!(call, rc, free, total);
     cuMemGetInfo_v2 as "cuMemGetInfo" 3020..99999 (free: *mut usize, total: *mut usize) -> 3
-        |call, rc| query(&call, rc.into(), true, out!(rc, free), out!(rc, total));
+        |call, rc| query_free!(call, rc, free, total);
     cuDeviceTotalMem as "cuDeviceTotalMem" 2000..3020 (total: *mut u32, dev: Device) -> 3
-        |call, rc| query_on(&call, rc.into(), dev, None, out!(rc, total));
+        |call, rc| query_total!(call, rc, dev, total);
     cuDeviceTotalMem_v2 as "cuDeviceTotalMem" 3020..99999 (total: *mut usize, dev: Device) -> 3
-        |call, rc| query_on(&call, rc.into(), dev, None, out!(rc, total));
+        |call, rc| query_total!(call, rc, dev, total);
 
     cuMemGetAddressRange as "cuMemGetAddressRange" 2000..3020 (base: *mut u32, size: *mut u32, at: u32) -> 3
         |call, rc| note(&call, rc.into(), at.into(), out!(rc, size).unwrap_or(0));

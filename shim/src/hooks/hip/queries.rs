@@ -1,6 +1,7 @@
-use super::layouts::{OLD_HIP_TOTAL, TOTAL, total};
+use super::layouts::{OLD_HIP_TOTAL, TOTAL, word_of};
 use super::{Device, Handle, Layer, Location, Pointer, hooks, out};
-use crate::effect::{note, query, query_on};
+use crate::effect::note;
+use crate::hooks::{query_free, query_total};
 use crate::resolve;
 use core::ffi::{c_char, c_void};
 
@@ -19,19 +20,16 @@ hooks! { Layer::Hip, i32, ();
         |call, rc| resolve::looked_up(&call, rc, name, function);
 
     hipMemGetInfo as "hipMemGetInfo" 0..0 (free: *mut usize, total: *mut usize) -> 3
-        |call, rc| query(&call, rc.into(), true, out!(rc, free), out!(rc, total));
+        |call, rc| query_free!(call, rc, free, total);
     hipDeviceTotalMem as "hipDeviceTotalMem" 0..0 (total: *mut usize, dev: Device) -> 3
-        |call, rc| query_on(&call, rc.into(), dev, None, out!(rc, total));
+        |call, rc| query_total!(call, rc, dev, total);
     // Under its plain name the function is still that of HIP 5: newer headers ask for the one with the release behind it.
     hipGetDeviceProperties as "hipGetDeviceProperties" 0..0 (properties: *mut usize, dev: Device) -> 3
-        // SAFETY: HIP has written it if it succeeded.
-        |call, rc| query_on(&call, rc.into(), dev, None, unsafe { total(rc, properties, OLD_HIP_TOTAL) });
+        |call, rc| query_total!(call, rc, dev, word_of(properties, OLD_HIP_TOTAL));
     hipGetDevicePropertiesR0000 as "hipGetDeviceProperties" 0..0 (properties: *mut usize, dev: Device) -> 3
-        // SAFETY: HIP has written it if it succeeded.
-        |call, rc| query_on(&call, rc.into(), dev, None, unsafe { total(rc, properties, OLD_HIP_TOTAL) });
+        |call, rc| query_total!(call, rc, dev, word_of(properties, OLD_HIP_TOTAL));
     hipGetDevicePropertiesR0600 as "hipGetDeviceProperties" 0..0 (properties: *mut usize, dev: Device) -> 3
-        // SAFETY: HIP has written it if it succeeded.
-        |call, rc| query_on(&call, rc.into(), dev, None, unsafe { total(rc, properties, TOTAL) });
+        |call, rc| query_total!(call, rc, dev, word_of(properties, TOTAL));
 
     hipMemPtrGetInfo as "hipMemPtrGetInfo" 0..0 (at: Pointer, size: *mut usize) -> 3
         |call, rc| note(&call, rc.into(), at as u64, out!(rc, size).unwrap_or(0));
