@@ -77,6 +77,8 @@ pub struct Check {
     pub baseline: Option<String>,
     pub passed: bool,
     pub simulated: bool,
+    /// The rules by which programs were told other figures than the real ones.
+    pub patched: Vec<String>,
     pub bounds: Vec<Bound>,
 }
 
@@ -119,6 +121,7 @@ fn assemble(options: &Options, trace: &Trace, bounds: Vec<Bound>) -> Check {
         baseline: options.baseline.as_ref().map(|path| path.display().to_string()),
         passed: bounds.iter().all(|bound| bound.kept),
         simulated: trace.simulated(),
+        patched: trace.patched(),
         bounds,
     }
 }

@@ -173,13 +173,14 @@ fn main() -> ExitCode {
         }
         Command::Show(options) => show_command(&options),
         Command::Diff { a, b, format } if [&a, &b].into_iter().any(|side| diff::runs_below(side).is_some()) => {
-            diff::groups(&a, &b).and_then(|groups| print(&render::groups::document(&groups), &groups, format))
+            diff::groups(&a, &b)
+                .and_then(|groups| print(&render::groups::document(&groups).patched(&groups.patched), &groups, format))
         }
         Command::Diff { a, b, format } => load::pair(&a, &b)
             .and_then(|(a, b)| diff::diff(&a, &b))
-            .and_then(|diff| print(&render::diff::document(&diff), &diff, format)),
+            .and_then(|diff| print(&render::diff::document(&diff).patched(&diff.patched), &diff, format)),
         Command::Fit { inputs, format } => {
-            fit::fit(&inputs).and_then(|fit| print(&render::fit::document(&fit), &fit, format))
+            fit::fit(&inputs).and_then(|fit| print(&render::fit::document(&fit).patched(&fit.patched), &fit, format))
         }
         Command::Plan { plan: options, format } => {
             plan::plan(&options).and_then(|plan| print(&render::plan::document(&plan), &plan, format))
@@ -205,7 +206,7 @@ fn show_command(options: &show::Options) -> Result<(), Failure> {
     if show.queries.is_empty() && show.owners.is_empty() {
         return Err(show::no_decision(&trace));
     }
-    print(&render::show::document(&show, options.all), &show, options.format)?;
+    print(&render::show::document(&show, options.all).patched(&show.patched), &show, options.format)?;
     match show.decisions.is_empty() {
         true => Err(show::no_decision(&trace)),
         false => Ok(()),
@@ -219,6 +220,7 @@ fn simulate_command(options: &simulate::Options) -> Result<u8, Failure> {
     let mut document = render::show::document(&show, false);
     render::show::add_log(&mut document, &trace);
     document.sentences.extend(simulate::not_modelled(&trace).into_iter().map(str::to_owned));
+    let document = document.patched(&show.patched);
     print(&document, &show, Format::Table)?;
     match show.decisions.is_empty() && code == 0 {
         true => Err(show::no_decision(&trace)),
@@ -229,7 +231,7 @@ fn simulate_command(options: &simulate::Options) -> Result<u8, Failure> {
 /// Whether all bounds are kept.
 fn check_command(bounds: &check::Options, format: Format) -> Result<bool, Failure> {
     let check = check::check(bounds)?;
-    print(&render::check::document(&check), &check, format)?;
+    print(&render::check::document(&check).patched(&check.patched), &check, format)?;
     Ok(check.passed)
 }
 

@@ -45,6 +45,8 @@ pub struct Show {
     pub trace: String,
     pub label: String,
     pub simulated: bool,
+    /// The rules by which programs were told other figures than the real ones.
+    pub patched: Vec<String>,
     pub integrated: Option<bool>,
     pub device: Option<String>,
     pub devices: Vec<DeviceRow>,
@@ -240,6 +242,7 @@ fn assemble(trace: &Trace, ledger: Ledger, decisions: Vec<Decision>, symbols: &S
         trace: trace.name.clone(),
         label: labels.find(|label| !label.is_empty()).cloned().unwrap_or_default(),
         simulated: trace.simulated(),
+        patched: trace.patched(),
         integrated: trace.integrated(),
         device: trace.devices.first().map(|device| device.name.clone()),
         devices: trace.devices.iter().map(|device| device_row(trace, device)).collect(),
@@ -288,9 +291,6 @@ fn row(
     begin: u64,
 ) -> QueryRow {
     let held = ledger.at_queries.get(at).copied().unwrap_or_default();
-    let patched = |(process, of, field, ..): &&(u32, u64, String, u64, u64)| {
-        *process == query.process && *of == query.n && field == "free"
-    };
     let stack = scene::stack(trace, query);
     QueryRow {
         evidence: trace.evidence(query.process, query.n),
@@ -302,7 +302,7 @@ fn row(
         stack,
         free_bytes: query.free,
         total_bytes: query.total,
-        unpatched_free_bytes: trace.patches.iter().find(patched).map(|(.., real, _)| *real),
+        unpatched_free_bytes: trace.patch(query.process, query.n, "free").map(|patch| patch.real),
         rc: query.rc,
         live_bytes: held.own.named(),
         device_live_bytes: ledger::on_device(&held.own),

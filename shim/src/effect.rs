@@ -5,7 +5,7 @@ use crate::device::{self, Api};
 use crate::hooks::{Hook, Layer};
 use crate::trace::Event;
 use crate::view::{self, Asked};
-use crate::{arch, helper, modules, python, sys, pools};
+use crate::{arch, helper, modules, pools, python, sys};
 use kvtrace_trace::line::Line;
 use kvtrace_trace::record;
 

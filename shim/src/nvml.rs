@@ -110,10 +110,11 @@ pub unsafe fn query(call: &Call, rc: i32, device: Handle, info: *mut u64, words:
     let (new_free, new_total) = (told(changed.free, free), told(changed.total, total));
     let figures = Figures { free: new_free, total: new_total, reserved: words.reserved.and_then(at) };
     let number = query_part(call, rc, device, figures);
-    if let (Some(free), Some(total), Some(new_free), Some(new_total)) = (free, total, new_free, new_total)
-        && (free, total) != (new_free, new_total)
+    if number == 0 {
+        // Without a line in the trace there is no change.
+    } else if let (Some(free), Some(total), Some(new_free), Some(new_total)) = (free, total, new_free, new_total)
         && let Some(used) = at(words.used)
-        && number != 0
+        && changed.free.or(changed.total).is_some()
     {
         // What is used is the rest of it, as before.
         let used = used.saturating_add(free).saturating_add(new_total);

@@ -3,7 +3,7 @@
 use super::{Bound, Confidence, Decision, Fact, Rule, Source, Weight};
 use crate::ledger::{Ledger, Span};
 use crate::load::Trace;
-use crate::load::events::{Layer, ProcessIndex, Query};
+use crate::load::events::{AVAILABLE, Layer, ProcessIndex, Query};
 
 /// Allocations smaller than this, all together, are no KV cache.
 const LEAST_POOL: u64 = 1 << 20;
@@ -97,7 +97,7 @@ impl<'t> Calls<'t> {
         self.taken.get(next).is_some_and(|begin| *begin <= to)
     }
 
-    /// MemAvailable, where the process opened /proc/meminfo between this query and its next.
+    /// MemAvailable as the process was told it, where it opened /proc/meminfo between this query and its next.
     pub fn available_after(&self, at: usize) -> Option<u64> {
         let place = self.queries.iter().position(|(position, _)| *position == at)?;
         let from = self.queries.get(place)?.1.end;
@@ -108,7 +108,8 @@ impl<'t> Calls<'t> {
         let read = self.trace.reads.iter().find(opened)?;
         let took = self.took_memory(from, read.at);
         let view = self.trace.views.get(read.view?)?;
-        view.meminfo.get("MemAvailable").copied().filter(|_| !took)
+        let told = self.trace.patch(self.process, read.n, AVAILABLE).map(|patch| patch.reported);
+        told.or_else(|| view.meminfo.get(AVAILABLE).copied()).filter(|_| !took)
     }
 
     /// Whether the process names itself by one of `words`, which are lower case: in its command, in a variable that is

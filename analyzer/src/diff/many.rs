@@ -32,6 +32,8 @@ pub struct Groups {
     /// What they differ in.
     pub differing: Vec<String>,
     pub simulated: bool,
+    /// The rules by which programs were told other figures than the real ones.
+    pub patched: Vec<String>,
     pub warnings: Vec<String>,
 }
 
@@ -207,6 +209,7 @@ impl Pair<'_> {
             comparable: differing.is_empty(),
             differing,
             simulated: self.all().any(|side| side.trace.simulated()),
+            patched: super::together(self.all()),
             warnings: self.warnings(),
         }
     }

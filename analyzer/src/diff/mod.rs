@@ -47,6 +47,8 @@ pub struct Diff {
     pub cgroup_verdict: Verdict,
     pub owners: Vec<OwnerRow>,
     pub simulated: bool,
+    /// The rules by which programs were told other figures than the real ones.
+    pub patched: Vec<String>,
     /// Trouble of either trace that makes sums uncertain.
     pub warnings: Vec<String>,
 }
@@ -203,8 +205,17 @@ pub fn diff(a: &Trace, b: &Trace) -> Result<Diff, Failure> {
         cgroup_verdict: cgroup::verdict(&a, &b, attribution.unexplained),
         owners: owners::compare(&a, &b)?,
         simulated: a.trace.simulated() || b.trace.simulated(),
+        patched: together([&a, &b].into_iter()),
         warnings: a.warnings().into_iter().chain(b.warnings()).collect(),
         a: a.summary(),
         b: b.summary(),
     })
+}
+
+/// The rules by which programs of any side were told other figures than the real ones.
+fn together<'s, 't: 's>(sides: impl Iterator<Item = &'s Side<'t>>) -> Vec<String> {
+    let mut rules: Vec<String> = sides.flat_map(|side| side.trace.patched()).collect();
+    rules.sort();
+    rules.dedup();
+    rules
 }

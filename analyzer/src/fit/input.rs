@@ -2,6 +2,7 @@
 
 use super::Run;
 use crate::failure::Failure;
+use crate::load::events::Trace;
 use crate::{decision, ledger, load};
 use kvtrace_sizing::GIB;
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ pub struct Runs {
     /// In the order of the files and their rows; traces in the order in which they were begun.
     pub runs: Vec<Run>,
     pub simulated: bool,
+    /// The rules by which programs were told other figures than the real ones.
+    pub patched: Vec<String>,
 }
 
 /// Reads all runs.
@@ -30,8 +33,9 @@ pub fn read(inputs: &[std::path::PathBuf]) -> Result<Runs, Failure> {
     for path in inputs {
         match path.extension().and_then(|extension| extension.to_str()) {
             _ if path.is_dir() => {
-                let (started, run, simulated) = from_trace(path)?;
-                all.simulated |= simulated;
+                let (started, run, trace) = from_trace(path)?;
+                all.simulated |= trace.simulated();
+                all.patched.extend(trace.patched());
                 traced.push((started, run));
             }
             Some("json") => all.runs.extend(from_json(path)?),
@@ -44,8 +48,8 @@ pub fn read(inputs: &[std::path::PathBuf]) -> Result<Runs, Failure> {
     Ok(all)
 }
 
-/// Start of the trace, ns since 1970, its run, and whether it was a simulation.
-fn from_trace(path: &Path) -> Result<(u64, Run, bool), Failure> {
+/// Start of the trace, ns since 1970, its run, and the trace.
+fn from_trace(path: &Path) -> Result<(u64, Run, Trace), Failure> {
     let trace = load::trace(path)?;
     let ledger = ledger::replay(&trace)?;
     let decisions = decision::decide(&trace, &ledger);
@@ -60,7 +64,7 @@ fn from_trace(path: &Path) -> Result<(u64, Run, bool), Failure> {
     let gib = |bytes: f64| bytes / GIB as f64;
     let run = Run::new(labels, gib(decision.peak_bytes.value as f64), gib(decision.final_pool_bytes.value as f64));
     let started = trace.processes.iter().map(|process| process.wall).min().unwrap_or(0);
-    Ok((started, run, trace.simulated()))
+    Ok((started, run, trace))
 }
 
 fn from_csv(path: &Path) -> Result<Vec<Run>, Failure> {

@@ -53,6 +53,8 @@ pub struct Fit {
     pub total_interval_bytes: Option<[u64; 2]>,
     pub max_residual_bytes: u64,
     pub simulated: bool,
+    /// The rules by which programs were told other figures than the real ones.
+    pub patched: Vec<String>,
     pub warnings: Vec<String>,
     pub hypotheses: Vec<Hypothesis>,
     pub runs: Vec<Run>,
@@ -63,7 +65,7 @@ pub struct Fit {
 /// # Errors
 /// Bad input if a file cannot be read as either; no answer if the runs give no line.
 pub fn fit(inputs: &[PathBuf]) -> Result<Fit, Failure> {
-    let input::Runs { mut runs, simulated } = input::read(inputs)?;
+    let input::Runs { mut runs, simulated, patched } = input::read(inputs)?;
     let points: Vec<Point> = runs.iter().map(Run::point).collect();
     let Some(found) = Regression::through(&points) else {
         return Err(Failure::no_answer(
@@ -99,6 +101,7 @@ pub fn fit(inputs: &[PathBuf]) -> Result<Fit, Failure> {
         total_interval_bytes: zero.and_then(finite).map(|interval| [bytes(interval.low), bytes(interval.high)]),
         max_residual_bytes: bytes(found.line.max_residual),
         simulated,
+        patched,
         warnings,
         hypotheses: list,
         runs,

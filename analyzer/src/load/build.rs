@@ -1,8 +1,8 @@
 //! Records in, a [`Trace`] out.
 
 use super::events::{
-    Call, Device, FileRead, Layer, LogLine, MemoryEvent, MemoryKind, ModuleIndex, Operation, Process, ProcessIndex,
-    Query, Trace,
+    Call, Device, FileRead, Layer, LogLine, MemoryEvent, MemoryKind, ModuleIndex, Operation, Patch, Process,
+    ProcessIndex, Query, Trace,
 };
 use super::machine::{self, Loaded, Stack};
 use super::weights;
@@ -140,8 +140,13 @@ impl Builder {
                 self.exits.push((exit.child, stamp.t, stamp.n));
             }
             Event::Patch(patch) => {
-                let field = patch.field.into();
-                self.trace.patches.push((self.process, patch.of, field, patch.real, patch.reported));
+                // Of a runtime's call and the driver's inside it, which are one question.
+                let of = match self.subjects.get(&patch.of) {
+                    Some(Subject::Query(at)) => self.trace.queries[*at].n,
+                    _ => patch.of,
+                };
+                let (process, field) = (self.process, patch.field.into());
+                self.trace.patches.push(Patch { process, of, field, real: patch.real, reported: patch.reported });
             }
             Event::Dropped(dropped) => self.trace.dropped = self.trace.dropped.saturating_add(dropped.count),
             Event::Warning(warning) => {
@@ -236,8 +241,10 @@ impl Builder {
         if layer == Layer::Runtime
             && let Some(at) = self.driver_query_inside(stamp, end)
         {
-            self.trace.queries[at].asked = asked;
-            self.trace.queries[at].depth = query.depth;
+            let question = &mut self.trace.queries[at];
+            (question.asked, question.depth) = (asked, query.depth);
+            // What the program was told: it may have been changed on the way from the driver.
+            (question.free, question.total) = (query.free.or(question.free), query.total.or(question.total));
             self.subjects.insert(stamp.n, Subject::Query(at));
             return;
         }

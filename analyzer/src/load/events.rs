@@ -30,8 +30,8 @@ pub struct Trace {
     pub weights: Weights,
     /// The machine beside queries, facts and samples.
     pub seen: Seen,
-    /// `(process, n, field, real, reported)` of patched answers.
-    pub patches: Vec<(ProcessIndex, u64, String, u64, u64)>,
+    /// Answers that were changed.
+    pub patches: Vec<Patch>,
     /// How the traced command ended, if a launcher wrote it.
     pub exits: Vec<String>,
     /// Events that the writer could not write.
@@ -81,6 +81,19 @@ pub struct Call {
     pub name: String,
     pub module: ModuleIndex,
     pub offset: u64,
+}
+
+/// An answer that was changed. Bytes.
+#[derive(Debug, Clone)]
+pub struct Patch {
+    pub process: ProcessIndex,
+    /// The question's event.
+    pub of: u64,
+    /// `free`, `total`, or a line of /proc/meminfo.
+    pub field: String,
+    pub real: u64,
+    /// What the program was told.
+    pub reported: u64,
 }
 
 /// One question for memory figures; a runtime call and the driver call below it are one question.
@@ -238,6 +251,12 @@ pub struct FileRead {
     pub view: Option<usize>,
 }
 
+/// The line of /proc/meminfo that runtimes take for free memory where CPU and GPU share it.
+pub const AVAILABLE: &str = "MemAvailable";
+
+/// The variable that holds the rules.
+const PATCH: &str = "KVTRACE_PATCH";
+
 impl Trace {
     /// `pid:n`, the name of an event in reports.
     pub fn evidence(&self, process: ProcessIndex, n: u64) -> String {
@@ -251,6 +270,27 @@ impl Trace {
     /// Whether a simulated GPU answered.
     pub fn simulated(&self) -> bool {
         self.devices.iter().any(|device| device.name.to_lowercase().contains("simulated"))
+    }
+
+    /// What became of a figure of the answer to event `n`, if it was changed.
+    pub fn patch(&self, process: ProcessIndex, n: u64, field: &str) -> Option<&Patch> {
+        self.patches.iter().find(|patch| patch.process == process && patch.of == n && patch.field == field)
+    }
+
+    /// The rules by which programs were told other figures than the real ones, whether or not any was for them.
+    pub fn patched(&self) -> Vec<String> {
+        let settings =
+            self.processes.iter().filter(|process| !process.launcher).filter_map(|process| process.env.get(PATCH));
+        let mut rules: Vec<String> =
+            settings.flat_map(|text| text.split(';')).map(|rule| rule.trim().to_owned()).collect();
+        rules.retain(|rule| !rule.is_empty());
+        rules.sort();
+        rules.dedup();
+        // A header without room for its environment still has the answers that were changed.
+        if rules.is_empty() && !self.patches.is_empty() {
+            rules.push("rules that are not known".into());
+        }
+        rules
     }
 
     /// Whether CPU and GPU share one memory; `None` if no device was described.

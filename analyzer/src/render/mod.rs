@@ -43,6 +43,18 @@ pub struct Document {
     pub main: usize,
 }
 
+impl Document {
+    /// Says before anything else that programs were told other figures than the real ones, if they were.
+    pub fn patched(mut self, rules: &[String]) -> Document {
+        if !rules.is_empty() {
+            let sentence =
+                format!("Patched run: where a rule says so, the program was not told the truth: {}.", rules.join("; "));
+            self.sentences.insert(0, sentence);
+        }
+        self
+    }
+}
+
 #[derive(Debug)]
 pub struct Section {
     pub title: String,

@@ -53,8 +53,7 @@ impl Options {
 /// What the user is told before the program starts.
 pub fn notice(setting: &str) -> String {
     let rules = parse(setting.as_bytes()).unwrap_or(Rules::NONE);
-    let shown: Vec<String> =
-        rules.iter().map(|(_, rule)| terminal(&String::from_utf8_lossy(rule.text))).collect();
+    let shown: Vec<String> = rules.iter().map(|(_, rule)| terminal(&String::from_utf8_lossy(rule.text))).collect();
     let mut text = format!("kvtrace: the program will not be told the truth: {}\n", shown.join("; "));
     let machine = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let figure = |key: &str| meminfo::figure(machine.as_bytes(), key.as_bytes());

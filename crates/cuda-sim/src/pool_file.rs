@@ -29,9 +29,8 @@ impl PoolFile {
         }
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new shared mapping of our own descriptor.
-        let start = unsafe {
-            libc::mmap(core::ptr::null_mut(), Pool::SIZE, protection, libc::MAP_SHARED, file.as_raw_fd(), 0)
-        };
+        let start =
+            unsafe { libc::mmap(core::ptr::null_mut(), Pool::SIZE, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
         if start == libc::MAP_FAILED {
             return None;
         }

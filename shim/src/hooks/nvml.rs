@@ -6,8 +6,8 @@
 use super::{Layer, hooks, out};
 use crate::effect::note;
 use crate::nvml::{
-    Figures, Handle, List, Words, listed, listed_peak, note_device, note_fields, note_init, note_lookup, note_shutdown, query,
-    query_part, word,
+    Figures, Handle, List, Words, listed, listed_peak, note_device, note_fields, note_init, note_lookup, note_shutdown,
+    query, query_part, word,
 };
 use core::ffi::c_char;
 use core::ptr::null;

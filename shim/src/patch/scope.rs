@@ -75,9 +75,7 @@ impl Asker {
             && scope.device.is_none_or(|device| u32::try_from(self.device) == Ok(device))
             && is(scope.exe, &|name| own.exe.get() == name)
             && is(scope.thread, &|name| sys::thread_name(&mut [0; 16]) == name)
-            && is(scope.module, &|name| {
-                text::contains(base_name(modules::caller(self.return_address).path), name)
-            })
+            && is(scope.module, &|name| text::contains(base_name(modules::caller(self.return_address).path), name))
             && is(scope.python, &python::runs);
         if !matches {
             return false;

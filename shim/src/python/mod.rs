@@ -73,7 +73,8 @@ pub fn runs(function: &[u8]) -> bool {
     if read(process, &mut room, &mut pack).is_none() {
         return false;
     }
-    pack.frames().any(|frame| frame.name == function || frame.name.rsplit(|byte| *byte == b'.').next() == Some(function))
+    pack.frames()
+        .any(|frame| frame.name == function || frame.name.rsplit(|byte| *byte == b'.').next() == Some(function))
 }
 
 /// Collects the frames of the calling thread, and tells the minor version of its Python; `None` if it runs none. Not a

@@ -60,3 +60,40 @@ fn once() -> Outcome {
         diff: String::from_utf8(text).unwrap(),
     }
 }
+
+/// Weights that come from the disk fill the page cache between vLLM's two snapshots. Raw free memory falls by it and
+/// with it the KV cache; MemAvailable does not.
+#[test]
+fn weights_lower_raw_free_memory_and_not_what_is_available() {
+    const SIZE: f64 = 1024.0 * MIB;
+    let mut seen = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let bench = Bench::new_in("/var/tmp");
+        run(bench.plain(kit("bin/kvtrace-workload")).args(["make-weights", "weights", "--bytes", "1GiB"]));
+        let found = ["vllm-0.10", "vllm-0.20"].map(|runtime| cold_against_warm(&bench, runtime));
+        seen.push(format!("{found:?}"));
+        // A program that gave much memory back just then leaves nothing to see.
+        let [Some((raw, raw_booked)), Some((available, available_booked))] = found else { continue };
+        // Of what was just freed the kernel keeps some for each processor, and calls it used: the cache moves by that too.
+        let near = |value: f64, wanted: f64, off: f64| (value - wanted).abs() < off * SIZE;
+        let booked = near(raw_booked, SIZE, 0.05) && near(available_booked, 0.0, 0.05);
+        if booked && near(raw, SIZE, 0.4) && near(available, 0.0, 0.4) {
+            return;
+        }
+    }
+    panic!("lost and booked, raw and available: {seen:#?}");
+}
+
+/// What the KV cache loses when the weights are read from the disk, and what of it `diff` calls page cache. Bytes.
+fn cold_against_warm(bench: &Bench, runtime: &str) -> Option<(f64, f64)> {
+    let file = bench.path("weights/model.safetensors");
+    std::fs::File::open(&file).unwrap().sync_all().unwrap();
+    run(bench.plain(kit("bin/kvtrace-workload")).arg("drop-page-cache").arg(&file));
+    let names = ["warm", "cold"].map(|name| format!("{runtime}-{name}"));
+    let options = ["--runtime", runtime, "--weights", "weights", "--fraction", "0.5"];
+    let [cold, warm] = [&names[1], &names[0]].map(|name| serve(bench, name, &options)["pool_bytes"].as_f64().unwrap());
+    let diff = kvtrace(bench).arg("diff").args(&names).args(["--format", "json"]).output().unwrap();
+    let diff: serde_json::Value = diff.status.success().then(|| serde_json::from_slice(&diff.stdout).unwrap())?;
+    let cache = diff["terms"].as_array().unwrap().iter().find(|term| term["key"] == "page_cache")?;
+    Some((warm - cold, -cache["kv_change_bytes"].as_f64().unwrap()))
+}

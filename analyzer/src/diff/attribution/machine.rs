@@ -3,7 +3,7 @@
 
 use crate::decision::Source;
 use crate::diff::Side;
-use crate::load::events::View;
+use crate::load::events::{AVAILABLE, View};
 
 /// One group of counters of /proc/meminfo, each byte of which is missing from MemFree.
 pub struct Counters {
@@ -14,6 +14,8 @@ pub struct Counters {
     minus: &'static [&'static str],
     /// Counted where all views have them.
     also: &'static [&'static str],
+    /// Whether the kernel would give most of it up.
+    pub is_reclaimable: bool,
     pub note: Option<&'static str>,
 }
 
@@ -25,6 +27,7 @@ pub const MACHINE: [Counters; 5] = [
         // Shmem is inside Cached, and cannot be dropped.
         minus: &["Shmem"],
         also: &["SReclaimable"],
+        is_reclaimable: true,
         note: Some("where CPU and GPU share one memory, page cache counts as used, though the kernel would give it up"),
     },
     Counters {
@@ -33,6 +36,7 @@ pub const MACHINE: [Counters; 5] = [
         needed: &["Shmem"],
         minus: &[],
         also: &[],
+        is_reclaimable: false,
         note: None,
     },
     Counters {
@@ -41,6 +45,7 @@ pub const MACHINE: [Counters; 5] = [
         needed: &["AnonPages"],
         minus: &[],
         also: &[],
+        is_reclaimable: false,
         note: None,
     },
     Counters {
@@ -49,9 +54,18 @@ pub const MACHINE: [Counters; 5] = [
         needed: &["SUnreclaim"],
         minus: &[],
         also: &["KernelStack", "PageTables", "SecPageTables", "Percpu"],
+        is_reclaimable: false,
         note: None,
     },
-    Counters { key: "huge_pages", title: "huge pages", needed: &["Hugetlb"], minus: &[], also: &[], note: None },
+    Counters {
+        key: "huge_pages",
+        title: "huge pages",
+        needed: &["Hugetlb"],
+        minus: &[],
+        also: &[],
+        is_reclaimable: false,
+        note: None,
+    },
 ];
 
 impl Counters {
@@ -71,6 +85,21 @@ impl Counters {
         };
         views.iter().map(sum).collect()
     }
+}
+
+/// Takes from what is in use what the kernel would give up, at the queries whose runtime took MemAvailable for free
+/// memory. Whether there is one. `bytes` and `views` are A's, then B's.
+pub fn less_available(bytes: &mut [i128], views: &[&View], sides: [&Side; 2]) -> bool {
+    let sources = sides.iter().flat_map(|side| &side.decision.rule.free).map(|weight| weight.source);
+    let mut any = false;
+    for ((bytes, view), source) in bytes.iter_mut().zip(views).zip(sources) {
+        let line = |name: &str| view.meminfo.get(name).map(|value| i128::from(*value));
+        if let (Source::MemAvailable, Some(available), Some(free)) = (source, line(AVAILABLE), line("MemFree")) {
+            *bytes -= available - free;
+            any = true;
+        }
+    }
+    any
 }
 
 /// Whether the kernel's counters say what is missing from the device's free memory.
@@ -127,11 +156,15 @@ pub fn found(side: &Side) -> Vec<Found> {
             false => 0,
         };
         let held = |serving: bool| side.ledger.device_at(at, |process| (process == decision.process) == serving);
-        let patch = query.and_then(|query| {
-            side.trace.patches.iter().find(|(of, n, field, ..)| *of == process && *n == query.n && field == "free")
-        });
+        let patch = match weight.source {
+            Source::Driver => query.and_then(|query| side.trace.patch(process, query.n, "free")),
+            // The file was read for this question, and told this.
+            Source::MemAvailable => side.trace.patches.iter().find(|patch| {
+                patch.process == process && patch.field == AVAILABLE && patch.reported == weight.free_bytes
+            }),
+        };
         let reported = i128::from(weight.free_bytes);
-        let real = patch.filter(|_| weight.source == Source::Driver).map(|(.., real, _)| i128::from(*real));
+        let real = patch.map(|patch| i128::from(patch.real));
         Found {
             reported,
             free: real.unwrap_or(reported),

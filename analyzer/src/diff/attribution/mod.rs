@@ -60,6 +60,7 @@ pub fn share(change: i128, difference: i128) -> Option<f64> {
 }
 
 const WITHOUT_POOL: &str = "without the temporary pool";
+const AVAILABLE_COUNTS: &str = "the runtime asked for MemAvailable: less what the kernel would give up";
 const CANCELS: &str = "in use at query B and added back by the runtime, so it cancels";
 
 struct Table<'s, 't> {
@@ -89,9 +90,13 @@ impl Table<'_, '_> {
             let mut missing = Vec::new();
             for counters in &MACHINE {
                 match counters.read(views) {
-                    Some(bytes) => {
+                    Some(mut bytes) => {
+                        let mut note = counters.note;
+                        if counters.is_reclaimable && machine::less_available(&mut bytes, views, [a, b]) {
+                            note = Some(AVAILABLE_COUNTS);
+                        }
                         let (in_a, in_b) = bytes.split_at(half);
-                        self.used(counters.key, counters.title, in_a, in_b, seen(), counters.note);
+                        self.used(counters.key, counters.title, in_a, in_b, seen(), note);
                     }
                     // Kernels without huge pages have no such line.
                     None if counters.key == "huge_pages" => {}

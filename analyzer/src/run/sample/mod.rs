@@ -7,8 +7,8 @@ mod pages;
 mod tree;
 
 use super::recorder::Recorder;
-pub use pages::Sum;
 use kvtrace_patch::Pool;
+pub use pages::Sum;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,115 @@
+//! Answers that the user wants changed: what programs are told in every way to ask, who is told it, and what the trace
+//! says of it.
+
+/// Files about memory, in every language that reads them.
+mod files;
+/// What a rule may promise.
+mod limits;
+/// The commands around it.
+mod run;
+/// For whom a rule is.
+mod scopes;
+/// A server that believes it.
+mod serving;
+/// Every API, every kind of rule.
+mod ways;
+
+use kvtrace_tests::{Bench, Trace, run as run_command};
+use std::collections::BTreeMap;
+use std::process::Command;
+
+/// In bytes.
+/// In bytes.
+pub const GIB: u64 = 1 << 30;
+/// In bytes.
+/// In bytes.
+pub const MIB: u64 = 1 << 20;
+
+/// The program that asks.
+pub fn ask(bench: &Bench) -> std::path::PathBuf {
+    bench.compile("patch/ask", "ask", &["-ldl"])
+}
+
+/// What the program printed: the ways to ask, with free and total.
+pub type Answers = Vec<(String, u64, u64)>;
+
+/// A run of the program under the preload, on the GPU `gpu`, with the rules `patch`.
+pub struct Asked {
+    /// Lines of the form "way free total".
+    pub answers: Answers,
+    /// All that it printed.
+    pub text: String,
+    /// Its trace.
+    pub trace: Trace,
+}
+
+/// Asks in these ways on the GPU `gpu`, with the rules `patch`.
+pub fn asked(bench: &Bench, gpu: &str, patch: &str, ways: &[&str]) -> Asked {
+    asked_by(bench, &mut command(bench, gpu, patch, ways))
+}
+
+/// The command that asks.
+pub fn command(bench: &Bench, gpu: &str, patch: &str, ways: &[&str]) -> Command {
+    let mut command = bench.traced(ask(bench));
+    command.env("KVTRACE_SIM_GPU", gpu).env("KVTRACE_PATCH", patch).args(ways);
+    command
+}
+
+/// What comes of such a command.
+pub fn asked_by(bench: &Bench, command: &mut Command) -> Asked {
+    let _ = std::fs::remove_dir_all(bench.path("trace"));
+    let text = String::from_utf8(run_command(command).stdout).unwrap();
+    let answers = text.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        let (way, free, total) = (words.next()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some((way.to_owned(), free, total))
+    });
+    Asked { answers: answers.collect(), trace: bench.trace(), text }
+}
+
+/// One changed answer: which figure, real and told, and the rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// Which figure.
+    pub field: String,
+    /// What it really was, bytes.
+    pub real: u64,
+    /// What the program was told.
+    pub told: u64,
+    /// What the rule wanted beyond that.
+    pub wanted: Option<u64>,
+    /// The rule as it was written.
+    pub rule: String,
+}
+
+/// The changed answers of a trace by the function that gave them, in order.
+pub fn changes(trace: &Trace) -> Vec<(String, Changed)> {
+    let mut all = Vec::new();
+    for file in &trace.files {
+        let by_number: BTreeMap<u64, &serde_json::Value> =
+            file.lines.iter().filter_map(|line| Some((line["n"].as_u64()?, line))).collect();
+        for event in file.lines.iter().filter(|line| line["ev"] == "patch") {
+            let subject = by_number[&event["of"].as_u64().unwrap()];
+            assert_eq!(subject["depth"], 0, "only what the program itself asks: {subject}");
+            let changed = Changed {
+                field: event["field"].as_str().unwrap().to_owned(),
+                real: event["real"].as_u64().unwrap(),
+                told: event["reported"].as_u64().unwrap(),
+                wanted: event["wanted"].as_u64(),
+                rule: event["rule"].as_str().unwrap().to_owned(),
+            };
+            if subject["ev"] == "query" {
+                assert_eq!(subject[&changed.field], changed.told, "the query says what the program was told");
+            }
+            all.push((subject["fn"].as_str().unwrap().to_owned(), changed));
+        }
+    }
+    all
+}
+
+/// The one change of a field.
+pub fn only(trace: &Trace, field: &str) -> Changed {
+    let all: Vec<_> = changes(trace).into_iter().filter(|(_, changed)| changed.field == field).collect();
+    assert_eq!(all.len(), 1, "{all:?}");
+    all[0].1.clone()
+}
