@@ -4,7 +4,7 @@ use crate::decision::{self, Decision};
 use crate::facts::{self, Facts};
 use crate::failure::Failure;
 use crate::ledger::{self, Ledger, Owner};
-use crate::load::events::{Device, FileRead, Query, Trace, View};
+use crate::load::events::{Device, Eviction, FileRead, Query, Trace, View};
 use crate::model::{self, Model};
 use crate::page_cache::{self, PageCache};
 use crate::render::Format;
@@ -62,6 +62,8 @@ pub struct Show {
     /// Absent where no file of weights was seen.
     pub model: Option<Model>,
     /// At each decision, or at the last query that tells.
+    /// Page cache of weights that was given back before questions.
+    pub evictions: Vec<EvictionRow>,
     pub page_caches: Vec<PageCache>,
     pub owners: Vec<Owner>,
     /// At the end of each process or of the trace, summed.
@@ -121,6 +123,19 @@ pub struct FileRow {
     pub path: String,
     pub function: String,
     pub native: Native,
+}
+
+/// Page cache of files of weights, given back.
+#[derive(Debug, Serialize)]
+pub struct EvictionRow {
+    pub evidence: String,
+    pub files: u64,
+    /// In the page cache before.
+    pub cached_bytes: u64,
+    /// And afterwards.
+    pub left_bytes: u64,
+    /// Files that were left alone: they have pages to be written back, or the kernel does not say.
+    pub skipped: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -229,6 +244,16 @@ pub fn machine(trace: &Trace, view: &View) -> Machine {
     }
 }
 
+fn eviction_row(trace: &Trace, eviction: &Eviction) -> EvictionRow {
+    EvictionRow {
+        evidence: trace.evidence(eviction.process, eviction.n),
+        files: eviction.files,
+        cached_bytes: eviction.cached,
+        left_bytes: eviction.left,
+        skipped: eviction.skipped,
+    }
+}
+
 fn assemble(trace: &Trace, ledger: Ledger, decisions: Vec<Decision>, symbols: &Symbols, wanted: &[usize]) -> Show {
     let role = |at: usize| role(trace, &decisions, at);
     let scene = |at: &usize| {
@@ -253,6 +278,7 @@ fn assemble(trace: &Trace, ledger: Ledger, decisions: Vec<Decision>, symbols: &S
         queries: queries.map(|(at, query)| row(trace, &ledger, symbols, at, query, role(at), begin)).collect(),
         files: trace.reads.iter().map(|read| file_row(trace, symbols, read, begin)).collect(),
         model: model::of(trace),
+        evictions: trace.evictions.iter().map(|eviction| eviction_row(trace, eviction)).collect(),
         page_caches: page_cache::of_decisions(trace, &decisions),
         owners: ledger.owners,
         device_live_bytes: ledger.device_live,

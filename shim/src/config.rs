@@ -20,6 +20,8 @@ pub struct Config {
     pub views: bool,
     /// `KVTRACE_PYTHON`: whether Python stacks are read.
     pub python: bool,
+    /// `KVTRACE_EVICT`: whether the page cache of weights is given back.
+    pub evict: bool,
     /// `KVTRACE_PATCH`: which answers are changed, and how.
     pub patch: Text<1024>,
     /// Beside `KVTRACE_SIM_STATE`: the file of [`crate::host`], NUL-terminated.
@@ -38,6 +40,7 @@ static CONFIG: Shared = Shared(UnsafeCell::new(Config {
     label: Text::new(),
     views: true,
     python: true,
+    evict: false,
     patch: Text::new(),
     pool: Text::new(),
     warning: "",
@@ -86,6 +89,11 @@ pub fn read() {
                 b"0" => config.python = false,
                 b"" | b"1" => {}
                 _ => config.warning = "KVTRACE_PYTHON is neither 0 nor 1: stacks are on",
+            },
+            b"KVTRACE_EVICT" => match value {
+                b"1" => config.evict = true,
+                b"" | b"0" => {}
+                _ => config.warning = "KVTRACE_EVICT is neither 0 nor 1: ignored",
             },
             b"KVTRACE_LOG" if !matches!(value, b"" | b"off" | b"error" | b"info") => {
                 config.warning = "KVTRACE_LOG is none of off, error, info: off";

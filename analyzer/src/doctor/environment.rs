@@ -24,13 +24,15 @@ const DIVIDING: [&str; 4] = [
     "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE",
     "CUDA_MPS_PIPE_DIRECTORY",
 ];
-const OURS: [&str; 8] = [
+const OURS: [&str; 10] = [
     "KVTRACE_OUT",
     "KVTRACE_LABEL",
     "KVTRACE_DISABLE",
     "KVTRACE_LOG",
     "KVTRACE_VIEWS",
     "KVTRACE_PYTHON",
+    "KVTRACE_PATCH",
+    "KVTRACE_EVICT",
     "KVTRACE_SHIM",
     "KVTRACE_HOME",
 ];
@@ -136,7 +138,12 @@ fn ours(variables: &[(String, String)]) -> Vec<Finding> {
             "KVTRACE_OUT" if value.len() > 1023 => "is longer than 1023 bytes: the trace goes to ./kvtrace-out",
             "KVTRACE_LABEL" if value.len() > 256 => "is longer than 256 bytes",
             "KVTRACE_LOG" if !matches!(value, "" | "off" | "error" | "info") => "is none of off, error, info",
-            "KVTRACE_VIEWS" | "KVTRACE_PYTHON" if !matches!(value, "" | "0" | "1") => "is neither 0 nor 1",
+            "KVTRACE_PATCH" if kvtrace_patch::parse(value.as_bytes()).is_err() || value.len() > 1024 => {
+                "cannot be read: nothing is changed"
+            }
+            "KVTRACE_VIEWS" | "KVTRACE_PYTHON" | "KVTRACE_EVICT" if !matches!(value, "" | "0" | "1") => {
+                "is neither 0 nor 1"
+            }
             name if name.starts_with(OF_THE_SIMULATION) || OURS.contains(&name) => continue,
             _ => "is not a variable of kvtrace",
         };

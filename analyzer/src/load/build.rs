@@ -1,7 +1,7 @@
 //! Records in, a [`Trace`] out.
 
 use super::events::{
-    Call, Device, FileRead, Layer, LogLine, MemoryEvent, MemoryKind, ModuleIndex, Operation, Patch, Process,
+    Call, Device, Eviction, FileRead, Layer, LogLine, MemoryEvent, MemoryKind, ModuleIndex, Operation, Patch, Process,
     ProcessIndex, Query, Trace,
 };
 use super::machine::{self, Loaded, Stack};
@@ -148,6 +148,14 @@ impl Builder {
                 let (process, field) = (self.process, patch.field.into());
                 self.trace.patches.push(Patch { process, of, field, real: patch.real, reported: patch.reported });
             }
+            Event::Evict(evict) => self.trace.evictions.push(Eviction {
+                process: self.process,
+                n: stamp.n,
+                files: evict.files,
+                cached: evict.cached,
+                left: evict.left,
+                skipped: evict.skipped,
+            }),
             Event::Dropped(dropped) => self.trace.dropped = self.trace.dropped.saturating_add(dropped.count),
             Event::Warning(warning) => {
                 let text = format!("{}: {}", self.trace.evidence(self.process, stamp.n), warning.text);

@@ -32,6 +32,8 @@ pub struct Trace {
     pub seen: Seen,
     /// Answers that were changed.
     pub patches: Vec<Patch>,
+    /// Page cache that was given back before a question.
+    pub evictions: Vec<Eviction>,
     /// How the traced command ended, if a launcher wrote it.
     pub exits: Vec<String>,
     /// Events that the writer could not write.
@@ -94,6 +96,20 @@ pub struct Patch {
     pub real: u64,
     /// What the program was told.
     pub reported: u64,
+}
+
+/// Page cache of weights that was given back. Bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Eviction {
+    pub process: ProcessIndex,
+    pub n: u64,
+    pub files: u64,
+    /// In the page cache before.
+    pub cached: u64,
+    /// And afterwards.
+    pub left: u64,
+    /// Files that were left alone.
+    pub skipped: u64,
 }
 
 /// One question for memory figures; a runtime call and the driver call below it are one question.

@@ -2,7 +2,7 @@
 
 use super::{Cell, Document, Section, decision, gib};
 use crate::load::events::{LogLine, Trace};
-use crate::show::{QueryRow, Show};
+use crate::show::{EvictionRow, QueryRow, Show};
 
 /// A server polls for ever; the table keeps what fits a screen or two. JSON and --all have all.
 const SHOWN_QUERIES: usize = 60;
@@ -37,6 +37,7 @@ pub fn document(show: &Show, all: bool) -> Document {
     if show.dropped > 0 {
         sentences.push(format!("{} events are missing: sums may be too small.", show.dropped));
     }
+    sentences.extend(evictions(show));
     if show.unmatched_frees > 0 {
         sentences.push(format!("{} frees of memory whose allocation was not traced.", show.unmatched_frees));
     }
@@ -60,6 +61,22 @@ pub fn document(show: &Show, all: bool) -> Document {
     sections.push(processes(show));
     sections.extend(super::facts::sections(&show.facts, all));
     Document { sentences, sections, main: 0 }
+}
+
+/// What was given back in all, and what was not.
+fn evictions(show: &Show) -> Option<String> {
+    let last = show.evictions.last()?;
+    let bytes = |row: &EvictionRow| row.cached_bytes.saturating_sub(row.left_bytes);
+    let sum: u64 = show.evictions.iter().map(bytes).sum();
+    let skipped = match show.evictions.iter().map(|row| row.skipped).max().unwrap_or(0) {
+        0 => String::new(),
+        files => format!("; {files} files were left alone, with pages to be written back or not known to have none"),
+    };
+    Some(format!(
+        "The page cache of weights was given back before questions: {} in all (the last time at {}){skipped}.",
+        gib(sum.into()),
+        last.evidence
+    ))
 }
 
 fn queries(show: &Show, all: bool) -> Section {

@@ -43,6 +43,12 @@ pub struct Options {
     pub samples: sample::Options,
     #[command(flatten)]
     pub patch: patch::Options,
+    /// Give the page cache of weights that the program has read back, each time before it asks for a GPU's free memory
+    ///
+    /// Where CPU and GPU share one memory, more of it is free then. Clean pages only, and only of files that the program
+    /// itself opened; what it or another process reads once more comes from the disk.
+    #[arg(long)]
+    pub evict_weights: bool,
     /// Say nothing at the end
     #[arg(short, long)]
     pub quiet: bool,
@@ -73,6 +79,11 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
 /// # Errors
 /// As [`run`].
 pub fn run_in(options: &Options, setting: &Setting) -> Result<u8, Failure> {
+    // What is no option of ours is taken for the program: no program is called like that.
+    if let Some(name) = options.command[0].to_str().filter(|name| name.starts_with('-')) {
+        let name = crate::render::escape::terminal(name);
+        return Err(Failure::input(format!("{name} is no option of `kvtrace run`"), "see `kvtrace run --help`"));
+    }
     let patch = options.patch.setting()?;
     let shim = preload::find(options.shim.as_deref())?;
     let program = preload::check_program(&options.command[0], &shim)?;
@@ -86,6 +97,9 @@ pub fn run_in(options: &Options, setting: &Setting) -> Result<u8, Failure> {
     command.env("LD_PRELOAD", preload::list(&shim, &setting.behind)?).env("KVTRACE_OUT", &out);
     if !options.label.is_empty() {
         command.env("KVTRACE_LABEL", &options.label);
+    }
+    if options.evict_weights {
+        command.env("KVTRACE_EVICT", "1");
     }
     command.env_remove(patch::PATCH);
     if !patch.is_empty() {

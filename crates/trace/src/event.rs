@@ -97,6 +97,8 @@ pub enum Event<'a> {
     Exit(Exit),
     /// A reported figure was changed.
     Patch(Patch<'a>),
+    /// Page cache of files of weights was given back.
+    Evict(Evict),
     /// Events are missing.
     Dropped(Dropped<'a>),
     /// The writer could not do what it was told.
@@ -233,14 +235,18 @@ events! {
     }
     /// A reported figure was changed.
     Patch {
-        /// Number of the query in the same file.
+        /// Number of the query, or of the `file`, in the same file.
         of: u64,
-        /// `free` or `total`.
+        /// `free`, `total`, a line of /proc/meminfo, or a file of a control group.
         #[serde(borrow)] field: Cow<'a, str>,
-        /// What the real function answered, bytes.
+        /// What the real function answered, bytes. No limit is 2^64 - 1.
         real: u64,
         /// What the program was told, bytes.
         reported: u64,
+        /// What the rule alone would have told, where that was more than there can be.
+        #[serde(default)] wanted: Option<u64>,
+        /// The rule as the user wrote it.
+        #[serde(borrow, default)] rule: Cow<'a, str>,
     }
     /// Events are missing.
     Dropped {
@@ -386,6 +392,19 @@ pub struct Exit {
     /// Signal, if one killed it.
     #[serde(default)]
     pub signal: Option<i32>,
+}
+
+/// Page cache of files of weights was given back, before the question that follows.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Evict {
+    /// Files of which pages were given back.
+    pub files: u64,
+    /// Bytes of them that were in the page cache.
+    pub cached: u64,
+    /// Bytes of them that still were afterwards.
+    pub left: u64,
+    /// Files that were left alone: they have pages to be written back, or the kernel does not say.
+    pub skipped: u64,
 }
 
 /// Before HIP had a layer, every device was of CUDA's driver.

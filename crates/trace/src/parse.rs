@@ -112,6 +112,7 @@ impl<'a> Record<'a> {
             "exec" => Event::Exec(of(line)?),
             "exit" => Event::Exit(of(line)?),
             "patch" => Event::Patch(of(line)?),
+            "evict" => Event::Evict(of(line)?),
             "dropped" => Event::Dropped(of(line)?),
             "warning" => Event::Warning(of(line)?),
             _ => {

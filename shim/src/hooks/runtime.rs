@@ -7,6 +7,7 @@
 use super::layouts::{Extent, IpcHandle, Location, TOTAL, device_of, pitched, word_of};
 use super::{Layer, hooks, out, query_free, query_total};
 use crate::effect::{alloc, free, note, prefetch};
+use crate::weights::evict;
 use core::ffi::{c_char, c_void};
 
 type Stream = *mut c_void;
@@ -20,7 +21,7 @@ macro_rules! runtime {
             use super::*;
 
 hooks! { Layer::Runtime($number), i32, $export;
-    cudaMemGetInfo as "cudaMemGetInfo" 0..0 (free: *mut usize, total: *mut usize) -> 35
+    cudaMemGetInfo as "cudaMemGetInfo" 0..0 (free: *mut usize, total: *mut usize) -> 35 first _done = evict::before(&call);
         |call, rc| query_free!(call, rc, free, total);
     cudaPointerGetAttributes as "cudaPointerGetAttributes" 0..0 (attributes: *mut c_void, at: usize) -> 35
         |call, rc| note(&call, rc.into(), at as u64, 0);

@@ -120,6 +120,12 @@ pub fn read_exactly(fd: i32) {
     unsafe { call(libc::SYS_fadvise64, fd as usize, 0, 0, libc::POSIX_FADV_RANDOM as usize, 0) };
 }
 
+/// Advises the kernel that nobody needs the pages of the file.
+pub fn evict(fd: i32) {
+    // SAFETY: takes no pointer.
+    unsafe { call(libc::SYS_fadvise64, fd as usize, 0, 0, libc::POSIX_FADV_DONTNEED as usize, 0) };
+}
+
 /// What of a file is in the page cache, all of it. `Err` is `-errno`.
 pub fn cachestat(fd: i32) -> Result<CacheStat, i32> {
     const SYS_CACHESTAT: i64 = 451;

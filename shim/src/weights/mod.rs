@@ -2,6 +2,7 @@
 //! Everything here runs in the program's own calls, in signal handlers and before constructors too: what is none of
 //! ours goes by after a look at a few bytes.
 
+pub mod evict;
 pub mod name;
 pub mod uses;
 

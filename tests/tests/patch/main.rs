@@ -1,6 +1,8 @@
 //! Answers that the user wants changed: what programs are told in every way to ask, who is told it, and what the trace
 //! says of it.
 
+/// Page cache that is given back.
+mod eviction;
 /// Files about memory, in every language that reads them.
 mod files;
 /// What a rule may promise.
@@ -112,4 +114,50 @@ pub fn only(trace: &Trace, field: &str) -> Changed {
     let all: Vec<_> = changes(trace).into_iter().filter(|(_, changed)| changed.field == field).collect();
     assert_eq!(all.len(), 1, "{all:?}");
     all[0].1.clone()
+}
+
+/// A file mapped and touched.
+pub struct Mapped {
+    at: *mut libc::c_void,
+    size: usize,
+}
+
+impl Mapped {
+    /// Maps all of it, and reads every page.
+    pub fn of(path: &std::path::Path) -> Mapped {
+        use std::os::fd::AsRawFd;
+        let file = std::fs::File::open(path).unwrap();
+        let size = file.metadata().unwrap().len() as usize;
+        let (protection, flags) = (libc::PROT_READ, libc::MAP_SHARED | libc::MAP_POPULATE);
+        // SAFETY: a new mapping of the whole file.
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), size, protection, flags, file.as_raw_fd(), 0) };
+        assert_ne!(at, libc::MAP_FAILED);
+        Mapped { at, size }
+    }
+
+    /// Bytes of it in memory.
+    pub fn resident(&self) -> u64 {
+        let mut pages = vec![0u8; self.size.div_ceil(4096)];
+        // SAFETY: the mapping is ours, and the vector has a byte for each of its pages.
+        assert_eq!(unsafe { libc::mincore(self.at, self.size, pages.as_mut_ptr()) }, 0);
+        pages.iter().filter(|page| **page & 1 != 0).count() as u64 * 4096
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours and nobody else's.
+        unsafe { libc::munmap(self.at, self.size) };
+    }
+}
+
+/// Bytes of a file in the page cache.
+pub fn resident(path: &std::path::Path) -> u64 {
+    use std::os::fd::AsRawFd;
+    let file = std::fs::File::open(path).unwrap();
+    let size = file.metadata().unwrap().len() as usize;
+    // SAFETY: a new mapping of the whole file, which nothing touches.
+    let at = unsafe { libc::mmap(std::ptr::null_mut(), size, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+    assert_ne!(at, libc::MAP_FAILED);
+    Mapped { at, size }.resident()
 }

@@ -45,6 +45,15 @@ fn a_bad_rule_starts_nothing() {
     assert_eq!(output.status.code(), Some(2));
 }
 
+#[test]
+fn an_unknown_option_is_no_program() {
+    let bench = Bench::new();
+    let output = run(&bench, &["--pach", "free=1GiB"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), bench.path("out").exists()), (Some(2), false));
+    assert!(error.contains("--pach is no option") && error.contains("--help"), "{error}");
+}
+
 /// Protects: rules of an enclosing environment are the user's, and a run without any has none.
 #[test]
 fn the_environment_holds_rules_too() {

@@ -2,6 +2,7 @@ use super::{Device, Handle, Layer, Location, Pointer, hooks, out};
 use crate::effect::{note, out};
 use crate::hooks::{query_free, query_total};
 use crate::proc_address::{is_per_thread, is_per_thread_by_default, looked_up};
+use crate::weights::evict;
 use core::ffi::{c_char, c_void};
 
 /// `CU_POINTER_ATTRIBUTE_RANGE_SIZE`
@@ -34,9 +35,9 @@ hooks! { Layer::Driver, i32, ();
     cuGetExportTable as "cuGetExportTable" 3000..99999 (table: *mut *const c_void, id: *const c_void) -> 3
         |call, rc| note(&call, rc.into(), 0, 0);
 
-    cuMemGetInfo as "cuMemGetInfo" 2000..3020 (free: *mut u32, total: *mut u32) -> 3
+    cuMemGetInfo as "cuMemGetInfo" 2000..3020 (free: *mut u32, total: *mut u32) -> 3 first _done = evict::before(&call);
         |call, rc| query_free!(call, rc, free, total);
-    cuMemGetInfo_v2 as "cuMemGetInfo" 3020..99999 (free: *mut usize, total: *mut usize) -> 3
+    cuMemGetInfo_v2 as "cuMemGetInfo" 3020..99999 (free: *mut usize, total: *mut usize) -> 3 first _done = evict::before(&call);
         |call, rc| query_free!(call, rc, free, total);
     cuDeviceTotalMem as "cuDeviceTotalMem" 2000..3020 (total: *mut u32, dev: Device) -> 3
         |call, rc| query_total!(call, rc, dev, total);

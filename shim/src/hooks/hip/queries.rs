@@ -3,6 +3,7 @@ use super::{Device, Handle, Layer, Location, Pointer, hooks, out};
 use crate::effect::note;
 use crate::hooks::{query_free, query_total};
 use crate::resolve;
+use crate::weights::evict;
 use core::ffi::{c_char, c_void};
 
 hooks! { Layer::Hip, i32, ();
@@ -19,7 +20,7 @@ hooks! { Layer::Hip, i32, ();
         (name: *const c_char, function: *mut usize, flags: u64, status: *mut i32) -> 3
         |call, rc| resolve::looked_up(&call, rc, name, function);
 
-    hipMemGetInfo as "hipMemGetInfo" 0..0 (free: *mut usize, total: *mut usize) -> 3
+    hipMemGetInfo as "hipMemGetInfo" 0..0 (free: *mut usize, total: *mut usize) -> 3 first _done = evict::before(&call);
         |call, rc| query_free!(call, rc, free, total);
     hipDeviceTotalMem as "hipDeviceTotalMem" 0..0 (total: *mut usize, dev: Device) -> 3
         |call, rc| query_total!(call, rc, dev, total);
