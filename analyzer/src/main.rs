@@ -2,6 +2,7 @@
 //!
 //! Data flows one way: load -> ledger -> decision -> attribution -> render.
 
+mod attribution;
 mod check;
 mod decision;
 mod demo;

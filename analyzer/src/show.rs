@@ -1,5 +1,6 @@
 //! One trace -> what `kvtrace show` answers.
 
+use crate::attribution::{self, Attribution};
 use crate::decision::{self, Decision};
 use crate::facts::{self, Facts};
 use crate::failure::Failure;
@@ -49,6 +50,8 @@ pub struct Show {
     pub device: Option<String>,
     pub devices: Vec<DeviceRow>,
     pub decisions: Vec<Decision>,
+    /// Where the device's memory went, for each decision that tells.
+    pub attributions: Vec<Attribution>,
     pub processes: Vec<ProcessRow>,
     /// The query that sized the KV cache, of each decision; without one the last query about a GPU; or the one that was
     /// asked for.
@@ -243,6 +246,7 @@ fn assemble(trace: &Trace, ledger: Ledger, decisions: Vec<Decision>, symbols: &S
         integrated: trace.integrated(),
         device: trace.devices.first().map(|device| device.name.clone()),
         devices: trace.devices.iter().map(|device| device_row(trace, device)).collect(),
+        attributions: decisions.iter().filter_map(|made| attribution::of(trace, &ledger, made)).collect(),
         processes: processes(trace, &ledger),
         scenes: wanted.iter().filter_map(scene).collect(),
         timeline: timeline::of(trace, &ledger, &decisions, role),

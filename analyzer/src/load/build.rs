@@ -76,6 +76,7 @@ impl Builder {
                 total: device.total,
                 integrated: device.integrated,
                 driver: device.driver,
+                uuid: device.uuid.into(),
             }),
             Event::Query(query) => self.query(stamp, query),
             Event::View(view) => self.view(stamp, view),

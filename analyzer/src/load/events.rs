@@ -73,6 +73,8 @@ pub struct Device {
     pub total: u64,
     pub integrated: bool,
     pub driver: u32,
+    /// As NVML writes it; empty where the driver does not tell it.
+    pub uuid: String,
 }
 
 /// Who called what.

@@ -1,6 +1,6 @@
 //! `kvtrace diff` as sentences and tables.
 
-use super::{Cell, Document, Section, gib};
+use super::{Cell, Document, Section, capital, gib};
 use crate::diff::{Check, Diff, MODEL, Term};
 use crate::model::Verdict;
 
@@ -40,6 +40,7 @@ pub fn document(diff: &Diff) -> Document {
         sentences,
         sections: vec![terms(diff), owners(diff), checks(diff), environment(diff), cgroups(diff)],
         main: 0,
+        more: Vec::new(),
     }
 }
 
@@ -82,11 +83,6 @@ fn answer(diff: &Diff) -> String {
 fn shown(term: &Term) -> bool {
     let quantity = |bytes: Option<i128>| bytes.is_some_and(|bytes| bytes != 0);
     term.kv_change_bytes != 0 || quantity(term.a_bytes) || quantity(term.b_bytes) || term.note.is_some()
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 fn terms(diff: &Diff) -> Section {

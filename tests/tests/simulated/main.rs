@@ -1,5 +1,7 @@
 //! The serving workload on the simulated GPU, under the built preload, read by the built analyzer.
 
+/// Where the device's memory went.
+mod attribution;
 /// Every way to reach the runtime is traced with the right caller.
 mod callers;
 /// Several devices, devices from a file, and the libraries that compute nothing.
