@@ -12,6 +12,7 @@ use crate::render::Format;
 use crate::scene::{self, Line, Scene};
 use crate::symbols::{Native, Places, Symbols};
 use crate::timeline::{self, Timeline};
+use crate::verdicts::{self, Finding};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ pub struct Options {
     /// Explain this query instead of the one that sized the KV cache; PID:N as in the tables
     #[arg(long, value_name = "PID:N")]
     pub query: Option<String>,
-    /// Show all queries, the whole stack, all facts and the libraries
+    /// Show all queries, the whole stack, all verdicts, all facts and the libraries
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
@@ -52,6 +53,8 @@ pub struct Show {
     pub decisions: Vec<Decision>,
     /// Where the device's memory went, for each decision that tells.
     pub attributions: Vec<Attribution>,
+    /// What made the largest cache as small as it is, each hypothesis with what the evidence says.
+    pub verdicts: Vec<Finding>,
     pub processes: Vec<ProcessRow>,
     /// The query that sized the KV cache, of each decision; without one the last query about a GPU; or the one that was
     /// asked for.
@@ -247,6 +250,10 @@ fn assemble(trace: &Trace, ledger: Ledger, decisions: Vec<Decision>, symbols: &S
         device: trace.devices.first().map(|device| device.name.clone()),
         devices: trace.devices.iter().map(|device| device_row(trace, device)).collect(),
         attributions: decisions.iter().filter_map(|made| attribution::of(trace, &ledger, made)).collect(),
+        verdicts: match decisions.first() {
+            Some(largest) => verdicts::of_run(trace, &ledger, largest),
+            None => verdicts::of_undecided(trace),
+        },
         processes: processes(trace, &ledger),
         scenes: wanted.iter().filter_map(scene).collect(),
         timeline: timeline::of(trace, &ledger, &decisions, role),

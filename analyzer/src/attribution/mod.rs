@@ -13,6 +13,8 @@ use crate::decision::{Confidence, Decision};
 use crate::ledger::{Ledger, Span};
 use crate::load::Trace;
 use crate::load::events::{Device, Query, View};
+pub use device::usage;
+pub use free::{cma_free, watermarks};
 use serde::Serialize;
 
 /// One device at one query. `total_bytes` is the sum of the terms and of `unexplained_bytes`.
@@ -66,6 +68,8 @@ pub struct Scope<'t> {
     pub device: Option<&'t Device>,
     /// As the driver answered.
     pub free: u64,
+    /// The allocation of the KV cache, or the first of several.
+    pub pool: Option<&'t Span>,
 }
 
 impl<'t> Scope<'t> {
@@ -81,6 +85,7 @@ impl<'t> Scope<'t> {
             view: query.view.and_then(|at| trace.views.get(at)),
             device: own.or_else(|| devices().next()),
             free: unpatched(trace, query).or(query.free)?,
+            pool: pool(ledger, decision),
         })
     }
 
@@ -88,13 +93,7 @@ impl<'t> Scope<'t> {
     /// back, without the temporary pool. A runtime that asks before it loads takes its weights here. Bytes.
     pub fn taken_since(&self) -> i128 {
         let decision = self.decision;
-        let evidence = decision.final_pool_bytes.evidence.first();
-        let is_pool = |span: &&Span| {
-            span.process == decision.process
-                && span.begin > self.query.end
-                && Some(&self.trace.evidence(span.process, span.n)) == evidence
-        };
-        let Some(pool) = self.ledger.spans.iter().find(is_pool) else { return 0 };
+        let Some(pool) = self.pool.filter(|pool| pool.begin > self.query.end) else { return 0 };
         let own = |at: u64| i128::from(self.ledger.device_at(at, |process| process == decision.process));
         own(pool.begin - 1) - own(self.query.end) + i128::from(decision.temporary_pool_bytes.value)
     }
@@ -113,6 +112,13 @@ impl<'t> Scope<'t> {
     pub fn integrated(&self) -> Option<bool> {
         self.device.map(|device| device.integrated)
     }
+}
+
+/// The allocation that a decision names as its pool.
+fn pool<'t>(ledger: &'t Ledger, decision: &Decision) -> Option<&'t Span> {
+    let (_, n) = decision.final_pool_bytes.evidence.first()?.split_once(':')?;
+    let n: u64 = n.parse().ok()?;
+    ledger.spans.iter().find(|span| span.process == decision.process && span.n == n)
 }
 
 /// What the real function answered, where the answer was patched.

@@ -17,6 +17,7 @@ pub mod scene;
 pub mod show;
 pub mod table;
 pub mod timeline;
+pub mod verdicts;
 
 use clap::ValueEnum;
 use kvtrace_sizing::GIB;

@@ -9,6 +9,8 @@ use kvtrace_trace::MAX_LINE;
 use kvtrace_trace::line::Line;
 use kvtrace_trace::record::{self, Call, Stamp};
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::Path;
 
 pub const TOTAL: u64 = 128_524_251_136;
@@ -321,6 +323,50 @@ pub fn write(scenario: &Scenario, directory: &Path) -> u64 {
     });
     launcher.save(directory);
     pool.bytes
+}
+
+/// Adds lines to a written trace.
+pub struct More {
+    file: std::fs::File,
+    n: u64,
+    t: u64,
+}
+
+impl More {
+    pub fn to(run: &Path) -> More {
+        let path = run.join("spark.4242.77.jsonl");
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count() as u64;
+        More { file: OpenOptions::new().append(true).open(path).unwrap(), n: lines, t: 2_000_000_000 }
+    }
+
+    pub fn line(&mut self, ev: &str, fields: impl FnOnce(&mut Line)) {
+        self.n += 1;
+        self.t += 1;
+        let mut buffer = [0; MAX_LINE];
+        let mut line = Line::new(&mut buffer);
+        record::begin(&mut line, ev, &Stamp { n: self.n, t: self.t, pid: 4242, tid: 4242 });
+        fields(&mut line);
+        self.file.write_all(line.finish()).unwrap();
+    }
+
+    pub fn raw(&mut self, ev: &str, fields: &str) {
+        self.n += 1;
+        self.t += 1;
+        let head = format!("{{\"ev\":\"{ev}\",\"n\":{},\"t\":{},\"pid\":4242,\"tid\":4242,", self.n, self.t);
+        writeln!(self.file, "{head}{fields}}}").unwrap();
+    }
+
+    pub fn fact(&mut self, name: &str, source: &str, text: &str) {
+        self.line("fact", |line| {
+            line.text("name", name.as_bytes()).text("source", source.as_bytes()).text("text", text.as_bytes());
+        });
+    }
+
+    pub fn missing(&mut self, what: &str, source: &str, reason: &str) {
+        self.line("missing", |line| {
+            line.text("what", what.as_bytes()).text("source", source.as_bytes()).text("reason", reason.as_bytes());
+        });
+    }
 }
 
 /// Runs the command: exit code, stdout, stderr.

@@ -48,6 +48,7 @@ fn what_each_runtime_holds_is_told_from_what_the_device_holds() {
 /// Pages that the kernel keeps for a file of weights are booked under its name.
 #[test]
 fn the_page_cache_of_the_weights_is_booked_by_file() {
+    let _alone = crate::page_cache_alone();
     let bench = Bench::new_in("/var/tmp");
     run(bench.plain(kit("bin/kvtrace-workload")).args([
         "make-weights",

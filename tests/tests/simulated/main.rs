@@ -16,10 +16,21 @@ mod sampling;
 mod serving;
 /// The command that sets all of it up.
 mod simulate;
+/// What is made of the evidence, and what a verdict says to set.
+mod verdicts;
 
 use kvtrace_tests::{Bench, kit, run};
 use serde_json::Value;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Held by tests that move the machine's page cache or measure it, so that they do not disturb each other.
+static PAGE_CACHE: Mutex<()> = Mutex::new(());
+
+fn page_cache_alone() -> MutexGuard<'static, ()> {
+    // One that failed leaves nothing behind that matters to the next.
+    PAGE_CACHE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// `kvtrace` with the simulated GPU's libraries at hand.
 fn kvtrace(bench: &Bench) -> Command {
