@@ -31,6 +31,7 @@ mod symbols;
 mod timeline;
 mod verdict;
 mod verdicts;
+mod whatif;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
@@ -117,6 +118,16 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Say what KV cache a run would have had with another fraction, more free memory, another model or type
+    ///
+    /// Feeds the runtime's own rule with the figures of the trace and your changes, and gives the flags. Says no where the
+    /// trace does not allow it, and why.
+    Whatif {
+        #[command(flatten)]
+        whatif: whatif::Options,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
     /// Fail when a run does not keep the bounds that you set, for CI
     Check {
         #[command(flatten)]
@@ -190,6 +201,9 @@ fn main() -> ExitCode {
         }
         Command::Plan { plan: options, format } => {
             plan::plan(&options).and_then(|plan| print(&render::plan::document(&plan), &plan, format))
+        }
+        Command::Whatif { whatif: options, format } => {
+            whatif::whatif(&options).and_then(|answer| print(&render::whatif::document(&answer), &answer, format))
         }
         Command::Check { bounds, format } => {
             return match check_command(&bounds, format) {

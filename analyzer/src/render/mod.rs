@@ -18,6 +18,7 @@ pub mod show;
 pub mod table;
 pub mod timeline;
 pub mod verdicts;
+pub mod whatif;
 
 use clap::ValueEnum;
 use kvtrace_sizing::GIB;

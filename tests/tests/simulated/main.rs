@@ -18,6 +18,8 @@ mod serving;
 mod simulate;
 /// What is made of the evidence, and what a verdict says to set.
 mod verdicts;
+/// What another run would get.
+mod whatif;
 
 use kvtrace_tests::{Bench, kit, run};
 use serde_json::Value;
