@@ -2,6 +2,7 @@
 //!
 //! Data flows one way: load -> ledger -> decision -> attribution -> render.
 
+mod attribution;
 mod check;
 mod decision;
 mod demo;
@@ -22,12 +23,15 @@ mod render;
 mod residual;
 mod run;
 mod scene;
+mod settings;
 mod show;
 mod simulate;
 mod statistics;
 mod symbols;
 mod timeline;
 mod verdict;
+mod verdicts;
+mod whatif;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
@@ -55,7 +59,8 @@ enum Command {
     /// Show what one run saw, and how its KV cache was sized
     ///
     /// For the query that sized the KV cache: the line of Python and the native function that asked, what it was told,
-    /// and every figure of the machine beside it, with its difference to that. Figures that could not be had say why.
+    /// and every figure of the machine beside it, with its difference to that. Figures that could not be had say why. Then
+    /// where the device's memory went, to the byte, which explanations of the size the evidence supports, and what to set.
     #[command(
         after_long_help = "Names of native functions are read from the libraries on this machine, if their build \
         ids are those of the trace. Of a container that still runs:\n  \
@@ -75,8 +80,8 @@ enum Command {
     /// Say which memory makes the KV cache of B differ from that of A
     ///
     /// Takes the difference apart along the runtime's own rule: page cache, device memory, transient activations,
-    /// fraction, caps, and what stays unexplained. The parts sum to the difference to the byte. Differing models,
-    /// fractions or devices are named first. A folder of trace directories is a group of runs: groups are compared by
+    /// fraction, caps, and what stays unexplained. The parts sum to the difference to the byte. Says which explanations the
+    /// evidence supports, and what to set. Differing models, fractions or devices are named first. A folder of trace directories is a group of runs: groups are compared by
     /// their means, with intervals.
     #[command(after_long_help = "Trace both runs with the same model and settings, then compare:\n  \
         kvtrace diff traces/native traces/container\n  kvtrace diff traces/native traces/container --format json\n\n\
@@ -87,6 +92,9 @@ enum Command {
         a: PathBuf,
         /// Trace directory of the other run, or a folder of them
         b: PathBuf,
+        /// Show all verdicts, not only what is supported
+        #[arg(long)]
+        all: bool,
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
@@ -107,6 +115,16 @@ enum Command {
     Plan {
         #[command(flatten)]
         plan: plan::Options,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Say what KV cache a run would have had with another fraction, more free memory, another model or type
+    ///
+    /// Feeds the runtime's own rule with the figures of the trace and your changes, and gives the flags. Says no where the
+    /// trace does not allow it, and why.
+    Whatif {
+        #[command(flatten)]
+        whatif: whatif::Options,
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
@@ -172,18 +190,21 @@ fn main() -> ExitCode {
             };
         }
         Command::Show(options) => show_command(&options),
-        Command::Diff { a, b, format } if [&a, &b].into_iter().any(|side| diff::runs_below(side).is_some()) => {
+        Command::Diff { a, b, format, .. } if [&a, &b].into_iter().any(|side| diff::runs_below(side).is_some()) => {
             diff::groups(&a, &b)
                 .and_then(|groups| print(&render::groups::document(&groups).patched(&groups.patched), &groups, format))
         }
-        Command::Diff { a, b, format } => load::pair(&a, &b)
+        Command::Diff { a, b, all, format } => load::pair(&a, &b)
             .and_then(|(a, b)| diff::diff(&a, &b))
-            .and_then(|diff| print(&render::diff::document(&diff).patched(&diff.patched), &diff, format)),
+            .and_then(|diff| print(&render::diff::document(&diff, all).patched(&diff.patched), &diff, format)),
         Command::Fit { inputs, format } => {
             fit::fit(&inputs).and_then(|fit| print(&render::fit::document(&fit).patched(&fit.patched), &fit, format))
         }
         Command::Plan { plan: options, format } => {
             plan::plan(&options).and_then(|plan| print(&render::plan::document(&plan), &plan, format))
+        }
+        Command::Whatif { whatif: options, format } => {
+            whatif::whatif(&options).and_then(|answer| print(&render::whatif::document(&answer), &answer, format))
         }
         Command::Check { bounds, format } => {
             return match check_command(&bounds, format) {

@@ -81,17 +81,25 @@ pub struct Compared {
 /// # Errors
 /// In words: why there is none.
 pub fn of(trace: &Trace, view: &View, traced: u64) -> Result<Residual, String> {
-    let mut residual = from(&view.meminfo)?;
-    let total = view.meminfo.get("MemTotal").copied();
-    let groups = view.around.groups.iter().map(|group| &group.figures).chain([&view.cgroup]);
-    if groups.filter_map(|figures| figures.get("max").copied()).any(|max| Some(max) == total) {
-        return Err("MemTotal is the control group's limit: something answers for the kernel (lxcfs)".into());
-    }
+    let mut residual = read(view)?;
     match compare(trace, view, traced, residual.bytes) {
         Ok(compared) => residual.compared = Some(compared),
         Err(why) => residual.not_compared = Some(why),
     }
     Ok(residual)
+}
+
+/// Of the whole machine, not compared with anything.
+///
+/// # Errors
+/// In words: why there is none.
+pub fn read(view: &View) -> Result<Residual, String> {
+    let total = view.meminfo.get("MemTotal").copied();
+    let groups = view.around.groups.iter().map(|group| &group.figures).chain([&view.cgroup]);
+    if groups.filter_map(|figures| figures.get("max").copied()).any(|max| Some(max) == total) {
+        return Err("MemTotal is the control group's limit: something answers for the kernel (lxcfs)".into());
+    }
+    from(&view.meminfo)
 }
 
 fn compare(trace: &Trace, view: &View, traced: u64, residual: i128) -> Result<Compared, &'static str> {
@@ -115,7 +123,11 @@ fn compare(trace: &Trace, view: &View, traced: u64, residual: i128) -> Result<Co
     Ok(Compared { traced_bytes: traced, nvml_bytes: nvml, left_bytes: residual - i128::from(known) })
 }
 
-fn from(meminfo: &Figures) -> Result<Residual, String> {
+/// Of figures under the names of /proc/meminfo.
+///
+/// # Errors
+/// In words: which line is missing.
+pub fn from(meminfo: &Figures) -> Result<Residual, String> {
     let line = |name: &str| meminfo.get(name).copied();
     if let Some(lacking) = NEEDED.iter().find(|name| line(name).is_none()) {
         return Err(format!("/proc/meminfo has no line {lacking}"));

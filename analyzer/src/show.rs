@@ -1,5 +1,6 @@
 //! One trace -> what `kvtrace show` answers.
 
+use crate::attribution::{self, Attribution};
 use crate::decision::{self, Decision};
 use crate::facts::{self, Facts};
 use crate::failure::Failure;
@@ -11,6 +12,7 @@ use crate::render::Format;
 use crate::scene::{self, Line, Scene};
 use crate::symbols::{Native, Places, Symbols};
 use crate::timeline::{self, Timeline};
+use crate::verdicts::{self, Finding};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,7 +25,7 @@ pub struct Options {
     /// Explain this query instead of the one that sized the KV cache; PID:N as in the tables
     #[arg(long, value_name = "PID:N")]
     pub query: Option<String>,
-    /// Show all queries, the whole stack, all facts and the libraries
+    /// Show all queries, the whole stack, all verdicts, all facts and the libraries
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
@@ -51,6 +53,10 @@ pub struct Show {
     pub device: Option<String>,
     pub devices: Vec<DeviceRow>,
     pub decisions: Vec<Decision>,
+    /// Where the device's memory went, for each decision that tells.
+    pub attributions: Vec<Attribution>,
+    /// What made the largest cache as small as it is, each hypothesis with what the evidence says.
+    pub verdicts: Vec<Finding>,
     pub processes: Vec<ProcessRow>,
     /// The query that sized the KV cache, of each decision; without one the last query about a GPU; or the one that was
     /// asked for.
@@ -271,6 +277,11 @@ fn assemble(trace: &Trace, ledger: Ledger, decisions: Vec<Decision>, symbols: &S
         integrated: trace.integrated(),
         device: trace.devices.first().map(|device| device.name.clone()),
         devices: trace.devices.iter().map(|device| device_row(trace, device)).collect(),
+        attributions: decisions.iter().filter_map(|made| attribution::of(trace, &ledger, made)).collect(),
+        verdicts: match decisions.first() {
+            Some(largest) => verdicts::of_run(trace, &ledger, largest),
+            None => verdicts::of_undecided(trace),
+        },
         processes: processes(trace, &ledger),
         scenes: wanted.iter().filter_map(scene).collect(),
         timeline: timeline::of(trace, &ledger, &decisions, role),

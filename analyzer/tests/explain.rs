@@ -2,64 +2,18 @@
 
 mod support;
 
-use kvtrace_trace::record::{self, Stamp};
-use kvtrace_trace::{MAX_LINE, line::Line};
+use kvtrace_trace::record;
 use serde_json::Value;
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::{File, Scenario, TOTAL, kvtrace, write};
+use support::{File, More, Scenario, TOTAL, kvtrace, write};
 
 const GIB: u64 = 1 << 30;
-/// Query B of `support::write`, and the file of its process.
+/// Query B of `support::write`.
 const QUERY_B: u64 = 16;
-const PROGRAM: &str = "spark.4242.77.jsonl";
 const UTIL: &str = "/usr/lib/python3.12/site-packages/tensorrt_llm/_torch/pyexecutor/_util.py";
 
-/// Adds lines to a written trace.
-struct More {
-    file: std::fs::File,
-    n: u64,
-    t: u64,
-}
-
 impl More {
-    fn to(run: &Path) -> More {
-        let path = run.join(PROGRAM);
-        let lines = std::fs::read_to_string(&path).unwrap().lines().count() as u64;
-        More { file: OpenOptions::new().append(true).open(path).unwrap(), n: lines, t: 2_000_000_000 }
-    }
-
-    fn line(&mut self, ev: &str, fields: impl FnOnce(&mut Line)) {
-        self.n += 1;
-        self.t += 1;
-        let mut buffer = [0; MAX_LINE];
-        let mut line = Line::new(&mut buffer);
-        record::begin(&mut line, ev, &Stamp { n: self.n, t: self.t, pid: 4242, tid: 4242 });
-        fields(&mut line);
-        self.file.write_all(line.finish()).unwrap();
-    }
-
-    fn raw(&mut self, ev: &str, fields: &str) {
-        self.n += 1;
-        self.t += 1;
-        let head = format!("{{\"ev\":\"{ev}\",\"n\":{},\"t\":{},\"pid\":4242,\"tid\":4242,", self.n, self.t);
-        writeln!(self.file, "{head}{fields}}}").unwrap();
-    }
-
-    fn fact(&mut self, name: &str, source: &str, text: &str) {
-        self.line("fact", |line| {
-            line.text("name", name.as_bytes()).text("source", source.as_bytes()).text("text", text.as_bytes());
-        });
-    }
-
-    fn missing(&mut self, what: &str, source: &str, reason: &str) {
-        self.line("missing", |line| {
-            line.text("what", what.as_bytes()).text("source", source.as_bytes()).text("reason", reason.as_bytes());
-        });
-    }
-
     /// The stack of query B, two groups above, zones, and NVML's list.
     fn machine(&mut self) {
         let frame =

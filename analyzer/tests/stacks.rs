@@ -129,3 +129,20 @@ fn activations_are_told_from_what_stays() {
         assert!((gib("transient_bytes") - transient).abs() <= 2.0 * PRINTED, "{stack}: {}", gib("transient_bytes"));
     }
 }
+
+/// Real stacks leave nothing of the device unexplained: what they did not allocate is their context.
+#[test]
+fn every_byte_of_the_device_is_booked() {
+    let home = tempfile::tempdir().unwrap();
+    for (logged, context) in STACKS.iter().zip([0.52, 0.28, 1.03]) {
+        let folder = folder(logged.stack);
+        let (_, out, _) = kvtrace(home.path(), &["show", folder.to_str().unwrap(), "--format", "json"]);
+        let found = serde_json::from_str::<Value>(&out).unwrap()["attributions"][0].clone();
+        let terms = found["terms"].as_array().unwrap();
+        let sum: i64 = terms.iter().map(|term| term["bytes"].as_i64().unwrap()).sum();
+        assert_eq!(sum, found["total_bytes"].as_i64().unwrap(), "{}", logged.stack);
+        assert_eq!(found["unexplained_bytes"], 0, "{}", logged.stack);
+        let untraced = terms.iter().find(|term| term["key"] == "untraced").unwrap()["bytes"].as_f64().unwrap() / GIB;
+        assert!((untraced - context).abs() <= PRINTED, "{}: {untraced}", logged.stack);
+    }
+}

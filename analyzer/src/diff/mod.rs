@@ -15,6 +15,7 @@ use crate::ledger::{self, Ledger};
 use crate::load::Trace;
 use crate::load::events::{Device, Query, View};
 use crate::model::{self, Same};
+use crate::verdicts::{self, Compared, Finding};
 use serde::Serialize;
 
 pub use cgroup::{Cgroup, Verdict};
@@ -46,6 +47,8 @@ pub struct Diff {
     /// Whether a container's memory limit entered the size.
     pub cgroup_verdict: Verdict,
     pub owners: Vec<OwnerRow>,
+    /// What may have made the difference, each with what the evidence says.
+    pub verdicts: Vec<Finding>,
     pub simulated: bool,
     /// The rules by which programs were told other figures than the real ones.
     pub patched: Vec<String>,
@@ -135,6 +138,14 @@ impl<'t> Side<'t> {
         queries.map(|query| self.of(&self.trace.evidence(query.process, query.n))).collect()
     }
 
+    /// `A PID:N` of the sizing query and of the view beside it.
+    pub fn seen_here(&self) -> Vec<String> {
+        let query = self.query();
+        let view = self.view().map(|view| self.trace.evidence(view.process, view.n));
+        let all = std::iter::once(self.trace.evidence(query.process, query.n)).chain(view);
+        all.map(|evidence| self.of(&evidence)).collect()
+    }
+
     fn of(&self, evidence: &str) -> String {
         format!("{} {evidence}", self.name)
     }
@@ -191,6 +202,15 @@ pub fn diff(a: &Trace, b: &Trace) -> Result<Diff, Failure> {
     let attribution = attribution::attribute(&a, &b);
     let model = model::compare((a.name, a.trace), (b.name, b.trace));
     let checks = comparable::checks(&a, &b, &model);
+    let compared = Compared {
+        a: &a,
+        b: &b,
+        difference: attribution.difference,
+        terms: &attribution.terms,
+        unexplained: attribution.unexplained,
+        model: &model,
+    };
+    let verdicts = verdicts::of_pair(&compared);
     Ok(Diff {
         difference_bytes: attribution.difference,
         unexplained_bytes: attribution.unexplained,
@@ -204,6 +224,7 @@ pub fn diff(a: &Trace, b: &Trace) -> Result<Diff, Failure> {
         cgroups: vec![cgroup::of(&a), cgroup::of(&b)],
         cgroup_verdict: cgroup::verdict(&a, &b, attribution.unexplained),
         owners: owners::compare(&a, &b)?,
+        verdicts,
         simulated: a.trace.simulated() || b.trace.simulated(),
         patched: together([&a, &b].into_iter()),
         warnings: a.warnings().into_iter().chain(b.warnings()).collect(),

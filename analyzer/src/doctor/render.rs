@@ -35,7 +35,7 @@ pub fn document(report: &Report) -> Document {
         columns: vec!["state", "check", "found", "why", "do"],
         rows: rows.collect(),
     };
-    Document { sentences: vec![answer(report)], sections: vec![section], main: 0 }
+    Document { sentences: vec![answer(report)], sections: vec![section], main: 0, more: Vec::new() }
 }
 
 fn answer(report: &Report) -> String {

@@ -2,7 +2,7 @@
 
 use super::events::{
     Call, Device, Eviction, FileRead, Layer, LogLine, MemoryEvent, MemoryKind, ModuleIndex, Operation, Patch, Process,
-    ProcessIndex, Query, Trace,
+    ProcessIndex, Query, Refused, Trace,
 };
 use super::machine::{self, Loaded, Stack};
 use super::weights;
@@ -12,6 +12,10 @@ use std::path::Path;
 
 /// A runtime question and its driver question are written a few lines apart; looking further back costs time for nothing.
 const MERGE_WINDOW: usize = 16;
+/// As CUDA and HIP number it. A driver refuses for other reasons when a library tries out what it can do.
+const OUT_OF_MEMORY: i64 = 2;
+/// A program that goes on trying fails many times.
+const KEPT_REFUSALS: usize = 1024;
 
 pub struct Builder {
     trace: Trace,
@@ -76,6 +80,7 @@ impl Builder {
                 total: device.total,
                 integrated: device.integrated,
                 driver: device.driver,
+                uuid: device.uuid.into(),
             }),
             Event::Query(query) => self.query(stamp, query),
             Event::View(view) => self.view(stamp, view),
@@ -89,6 +94,13 @@ impl Builder {
                 let kind = MemoryKind::of(&alloc.kind);
                 let event = self.memory(stamp, end, Operation::Alloc, kind, alloc.ptr);
                 self.trace.memory.push(MemoryEvent { size: alloc.size, module, handle: alloc.pool, ..event });
+            }
+            Event::Alloc(alloc) if alloc.rc == OUT_OF_MEMORY && is_driver(&alloc.layer, alloc.depth) => {
+                if MemoryKind::of(&alloc.kind).on_device() && self.trace.refused.len() < KEPT_REFUSALS {
+                    let (name, at) = (alloc.name.into(), stamp.t.saturating_add(alloc.dur));
+                    let (process, n) = (self.process, stamp.n);
+                    self.trace.refused.push(Refused { process, n, at, name, size: alloc.size });
+                }
             }
             Event::Alloc(alloc) if alloc.layer == "runtime" && alloc.rc == 0 => {
                 let module = self.module(&alloc.module);
@@ -367,5 +379,9 @@ impl Builder {
 /// Bytes move where no layer is below, and only when the call succeeded. HIP's functions may call each other, and a
 /// driver of CUDA's may be made of them.
 fn counted(layer: &str, depth: u32, rc: i64) -> bool {
-    rc == 0 && (layer == "driver" || layer == "hip" && depth == 0)
+    rc == 0 && is_driver(layer, depth)
+}
+
+fn is_driver(layer: &str, depth: u32) -> bool {
+    layer == "driver" || layer == "hip" && depth == 0
 }

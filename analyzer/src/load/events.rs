@@ -24,6 +24,8 @@ pub struct Trace {
     pub views: Vec<View>,
     /// Allocations and frees where bytes are counted, in the order in which they took effect.
     pub memory: Vec<MemoryEvent>,
+    /// Allocations that failed for want of memory, in the order of the files.
+    pub refused: Vec<Refused>,
     /// In time order.
     pub logs: Vec<LogLine>,
     pub reads: Vec<FileRead>,
@@ -75,6 +77,8 @@ pub struct Device {
     pub total: u64,
     pub integrated: bool,
     pub driver: u32,
+    /// As NVML writes it; empty where the driver does not tell it.
+    pub uuid: String,
 }
 
 /// Who called what.
@@ -246,6 +250,18 @@ pub struct MemoryEvent {
     pub module: ModuleIndex,
     pub kind: MemoryKind,
     pub operation: Operation,
+}
+
+/// An allocation on a device that failed for want of memory.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    pub process: ProcessIndex,
+    pub n: u64,
+    /// When it had failed.
+    pub at: u64,
+    pub name: String,
+    /// Bytes asked for.
+    pub size: u64,
 }
 
 #[derive(Debug, Clone)]

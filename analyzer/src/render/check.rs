@@ -21,5 +21,5 @@ pub fn document(check: &Check) -> Document {
     });
     let columns = vec!["bound on", "bound", "found", "result", "evidence"];
     let section = Section { title: "Bounds".into(), columns, rows: rows.collect() };
-    Document { sentences, sections: vec![section], main: 0 }
+    Document { sentences, sections: vec![section], main: 0, more: Vec::new() }
 }

@@ -1,4 +1,4 @@
-//! The main table of a document, in bytes.
+//! The main table of a document, and those that go on with it, in bytes.
 
 use super::{Cell, Document, escape};
 
@@ -6,7 +6,8 @@ pub fn render(document: &Document) -> String {
     let Some(section) = document.sections.get(document.main) else { return String::new() };
     let mut writer = csv::Writer::from_writer(Vec::new());
     let header = section.columns.iter().map(|column| column.replace(' ', "_"));
-    let rows = section.rows.iter().map(|row| {
+    let more = document.more.iter().filter_map(|at| document.sections.get(*at));
+    let rows = std::iter::once(section).chain(more).flat_map(|section| &section.rows).map(|row| {
         let cells = row.iter().map(|cell| match cell {
             Cell::Text(text) => escape::csv(text),
             number => number.exact(),

@@ -1,6 +1,6 @@
 //! `kvtrace diff` as sentences and tables.
 
-use super::{Cell, Document, Section, gib};
+use super::{Cell, Document, Section, capital, gib};
 use crate::diff::{Check, Diff, MODEL, Term};
 use crate::model::Verdict;
 
@@ -10,7 +10,8 @@ const LONGEST_TEXT: usize = 36;
 /// Below this a cause is not worth a place in the first sentence.
 const NAMED: f64 = 0.5;
 
-pub fn document(diff: &Diff) -> Document {
+/// `all`: verdicts that are not supported, too.
+pub fn document(diff: &Diff, all: bool) -> Document {
     let mut sentences = vec![answer(diff)];
     if diff.simulated {
         sentences.push("Run on a simulated GPU: the order of calls is real, the device is not.".into());
@@ -36,11 +37,11 @@ pub fn document(diff: &Diff) -> Document {
     sentences
         .extend(notes.filter(|(term, _)| shown(term)).map(|(term, note)| format!("{}: {note}.", capital(term.title))));
     sentences.extend(diff.warnings.iter().cloned());
-    Document {
-        sentences,
-        sections: vec![terms(diff), owners(diff), checks(diff), environment(diff), cgroups(diff)],
-        main: 0,
-    }
+    sentences.extend(super::verdicts::summary(&diff.verdicts, all));
+    let mut sections = vec![terms(diff)];
+    sections.extend(super::verdicts::sections("What may have made the difference", &diff.verdicts, all));
+    sections.extend([owners(diff), checks(diff), environment(diff), cgroups(diff)]);
+    Document { sentences, sections, main: 0, more: Vec::new() }
 }
 
 /// `The KV cache of B is 17.10 GiB smaller than A's (44.31 GiB -> 27.21 GiB); 98.9 % of it is page cache: ...`
@@ -82,11 +83,6 @@ fn answer(diff: &Diff) -> String {
 fn shown(term: &Term) -> bool {
     let quantity = |bytes: Option<i128>| bytes.is_some_and(|bytes| bytes != 0);
     term.kv_change_bytes != 0 || quantity(term.a_bytes) || quantity(term.b_bytes) || term.note.is_some()
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 fn terms(diff: &Diff) -> Section {

@@ -54,5 +54,5 @@ pub fn document(fit: &Fit) -> Document {
         },
         Section { title: "Runs".into(), columns: vec!["run", "peak", "kv", "residual", ""], rows: runs.collect() },
     ];
-    Document { sentences, sections, main: 1 }
+    Document { sentences, sections, main: 1, more: Vec::new() }
 }

@@ -14,7 +14,7 @@ pub fn document(groups: &Groups) -> Document {
         sentences.push("Run on a simulated GPU: the order of calls is real, the device is not.".into());
     }
     sentences.extend(groups.warnings.iter().map(|warning| format!("Careful: {warning}.")));
-    Document { sentences, sections: vec![terms(groups), runs(groups)], main: 0 }
+    Document { sentences, sections: vec![terms(groups), runs(groups)], main: 0, more: Vec::new() }
 }
 
 fn answer(groups: &Groups) -> String {

@@ -1,5 +1,6 @@
 //! Answers -> text. Computes nothing: it chooses units, columns and escapes.
 
+pub mod attribution;
 pub mod check;
 pub mod csv;
 pub mod decision;
@@ -16,6 +17,8 @@ pub mod scene;
 pub mod show;
 pub mod table;
 pub mod timeline;
+pub mod verdicts;
+pub mod whatif;
 
 use clap::ValueEnum;
 use kvtrace_sizing::GIB;
@@ -41,6 +44,8 @@ pub struct Document {
     pub sections: Vec<Section>,
     /// Position of the section that CSV gives.
     pub main: usize,
+    /// Positions of sections with the same columns, which CSV gives behind it.
+    pub more: Vec<usize>,
 }
 
 impl Document {
@@ -138,6 +143,12 @@ pub fn grouped(count: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// With a capital letter first.
+pub fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// Writes an answer in `format`.

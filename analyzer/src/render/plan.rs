@@ -25,5 +25,5 @@ pub fn document(plan: &Plan) -> Document {
         columns: vec!["tokens of each", "requests", ""],
         rows: rows.collect(),
     };
-    Document { sentences, sections: vec![section], main: 0 }
+    Document { sentences, sections: vec![section], main: 0, more: Vec::new() }
 }

@@ -46,10 +46,18 @@ pub fn document(show: &Show, all: bool) -> Document {
         sentences.push(format!("{} more such lines.", show.more_problems));
     }
     sentences.extend(super::page_cache::sentences(show));
+    sentences.extend(show.attributions.first().into_iter().flat_map(super::attribution::sentences));
+    sentences.extend(super::verdicts::summary(&show.verdicts, all));
     let mut sections: Vec<Section> = show.decisions.iter().map(decision::section).collect();
     if sections.is_empty() {
         sections.push(Section { title: "Decision".into(), columns: decision::COLUMNS.to_vec(), rows: Vec::new() });
     }
+    // What the first decision left of the device goes on with its table.
+    let more =
+        show.attributions.first().filter(|found| show.decisions.first().is_some_and(|made| made.pid == found.pid));
+    let more: Vec<usize> = more.map(|_| sections.len()).into_iter().collect();
+    sections.extend(show.attributions.iter().map(|found| super::attribution::section(found, all)));
+    sections.extend(super::verdicts::sections("Why the KV cache has this size", &show.verdicts, all));
     sections.extend(scenes().flat_map(|scene| super::scene::sections(scene, all)));
     sections.extend(show.timeline.as_ref().map(super::timeline::section));
     sections.extend([queries(show, all), owners(show)]);
@@ -60,7 +68,7 @@ pub fn document(show: &Show, all: bool) -> Document {
     sections.extend(super::page_cache::sections(show));
     sections.push(processes(show));
     sections.extend(super::facts::sections(&show.facts, all));
-    Document { sentences, sections, main: 0 }
+    Document { sentences, sections, main: 0, more }
 }
 
 /// What was given back in all, and what was not.

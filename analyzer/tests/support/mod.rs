@@ -8,6 +8,9 @@ use kvtrace_sizing::tensorrt_llm as rule;
 use kvtrace_trace::MAX_LINE;
 use kvtrace_trace::line::Line;
 use kvtrace_trace::record::{self, Call, Stamp};
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::Path;
 
 pub const TOTAL: u64 = 128_524_251_136;
@@ -37,6 +40,24 @@ pub struct Scenario {
     pub cgroup_max: Option<u64>,
     pub with_log: bool,
     pub user_tokens: Option<u64>,
+    /// Set aside for huge pages.
+    pub huge_pages: u64,
+    /// Free pages for contiguous memory, part of MemFree.
+    pub cma_free: u64,
+    /// In use on the device, by nobody that is traced, from the start on.
+    pub untraced: u64,
+    pub nvml: Option<Nvml>,
+    pub env: &'static [(&'static str, &'static str)],
+    pub uuid: &'static str,
+}
+
+/// What NVML lists beside each query.
+#[derive(Debug, Clone, Copy)]
+pub struct Nvml {
+    /// Of the serving process beyond what it allocated; `None` if it is not listed.
+    pub context: Option<u64>,
+    pub others: u64,
+    pub total: Option<u64>,
 }
 
 impl Default for Scenario {
@@ -61,6 +82,12 @@ impl Default for Scenario {
             cgroup_max: None,
             with_log: true,
             user_tokens: None,
+            huge_pages: 0,
+            cma_free: 0,
+            untraced: 0,
+            nvml: None,
+            env: &[],
+            uuid: "",
         }
     }
 }
@@ -71,11 +98,27 @@ pub struct File {
     pid: u32,
     n: u64,
     now: u64,
+    /// On the device.
+    live: BTreeMap<u64, u64>,
 }
 
 impl File {
     pub fn new(pid: u32, ppid: u32, role: &str, host: &str, label: &str, cgroup: &str, argv: &[&[u8]]) -> Self {
-        let mut file = File { bytes: Vec::new(), pid, n: 0, now: 1_000_000_000 };
+        File::with_env(pid, ppid, role, host, label, cgroup, argv, &[])
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a header holds")]
+    pub fn with_env(
+        pid: u32,
+        ppid: u32,
+        role: &str,
+        host: &str,
+        label: &str,
+        cgroup: &str,
+        argv: &[&[u8]],
+        env: &[(&str, &str)],
+    ) -> Self {
+        let mut file = File { bytes: Vec::new(), pid, n: 0, now: 1_000_000_000, live: BTreeMap::new() };
         let header = record::Process {
             shim: "0.1.0",
             role,
@@ -89,7 +132,7 @@ impl File {
             cgroup: cgroup.as_bytes(),
             label: label.as_bytes(),
             argv: argv.iter().copied(),
-            env: [].into_iter(),
+            env: env.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())),
         };
         file.line(|line, stamp| header.write(line, stamp));
         file
@@ -115,12 +158,14 @@ impl File {
     }
 
     pub fn alloc(&mut self, kind: &str, module: &[u8], ptr: u64, size: u64) -> u64 {
+        self.live.insert(ptr, size);
         self.call("alloc", "cuMemAlloc", "driver", module, |line| {
             line.text("kind", kind.as_bytes()).i64("dev", 0).u64("size", size).hex("ptr", ptr);
         })
     }
 
     pub fn free(&mut self, kind: &str, module: &[u8], ptr: u64) -> u64 {
+        self.live.remove(&ptr);
         self.call("free", "cuMemFree", "driver", module, |line| {
             line.text("kind", kind.as_bytes()).hex("ptr", ptr);
         })
@@ -145,13 +190,29 @@ impl File {
                 ("AnonPages", scenario.anonymous),
                 ("Shmem", scenario.shared),
             ];
-            line.numbers("meminfo", meminfo.iter().map(|(name, value)| (name.as_bytes(), *value)));
+            let more = [("Hugetlb", scenario.huge_pages), ("CmaFree", scenario.cma_free)];
+            let meminfo = meminfo.iter().chain(more.iter().filter(|(_, value)| *value > 0));
+            line.numbers("meminfo", meminfo.map(|(name, value)| (name.as_bytes(), *value)));
             line.u64("cgroup_version", 2).text("cgroup_path", scenario.cgroup_path.as_bytes());
             let max = scenario.cgroup_max.map(|max| ("max", max));
             let cgroup = max.into_iter().chain([("current", page_cache / 2)]);
             line.numbers("cgroup", cgroup.map(|(name, value)| (name.as_bytes(), value)));
             line.numbers("self", [(b"rss_anon".as_slice(), scenario.anonymous / 2)].into_iter());
         });
+        if let Some(nvml) = scenario.nvml {
+            let held: u64 = self.live.values().sum();
+            self.line(|line, stamp| {
+                record::begin(line, "usage", stamp).u64("of", n).u64("nvml", 0).text("uuid", scenario.uuid.as_bytes());
+                line.u64("count", u64::from(nvml.context.is_some()) + u64::from(nvml.others > 0));
+                if let Some(context) = nvml.context {
+                    line.u64("own", held + context);
+                }
+                line.u64("others", nvml.others);
+                if let Some(total) = nvml.total {
+                    line.u64("total", total);
+                }
+            });
+        }
         self.line(|line, stamp| {
             let stamp = Stamp { t: outer, ..*stamp };
             record::begin(line, "query", &stamp);
@@ -194,13 +255,17 @@ pub fn write(scenario: &Scenario, directory: &Path) -> u64 {
     let s = scenario;
     let block = 32 * s.bytes_per_token;
     let temporary = s.temporary_tokens * s.bytes_per_token;
-    let host = if s.integrated { s.page_cache + s.anonymous + s.shared + s.kernel } else { 0 };
-    let free = |device: u64, more: u64| s.total - host - device - if s.integrated { more } else { 0 };
+    let host = if s.integrated { s.page_cache + s.anonymous + s.shared + s.kernel + s.huge_pages } else { 0 };
+    let free = |device: u64, more: u64| s.total - host - s.untraced - device - if s.integrated { more } else { 0 };
 
-    let mut program = File::new(4242, 4200, "program", s.host, s.label, "0::/x\n", &[b"/usr/bin/python3", b"serve.py"]);
+    let argv: [&[u8]; 2] = [b"/usr/bin/python3", b"serve.py"];
+    let mut program = File::with_env(4242, 4200, "program", s.host, s.label, "0::/x\n", &argv, s.env);
     program.line(|line, stamp| {
         record::begin(line, "device", stamp).i64("dev", 0).text("name", s.device.as_bytes()).u64("total", s.total);
         line.flag("integrated", s.integrated).u64("cc_major", 12).u64("cc_minor", 1).u64("driver", 13000);
+        if !s.uuid.is_empty() {
+            line.text("uuid", s.uuid.as_bytes());
+        }
     });
     program.query(s, free(0, 0), s.page_cache);
     program.alloc("device", CUDART, 0x1000, s.weights);
@@ -258,6 +323,50 @@ pub fn write(scenario: &Scenario, directory: &Path) -> u64 {
     });
     launcher.save(directory);
     pool.bytes
+}
+
+/// Adds lines to a written trace.
+pub struct More {
+    file: std::fs::File,
+    n: u64,
+    t: u64,
+}
+
+impl More {
+    pub fn to(run: &Path) -> More {
+        let path = run.join("spark.4242.77.jsonl");
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count() as u64;
+        More { file: OpenOptions::new().append(true).open(path).unwrap(), n: lines, t: 2_000_000_000 }
+    }
+
+    pub fn line(&mut self, ev: &str, fields: impl FnOnce(&mut Line)) {
+        self.n += 1;
+        self.t += 1;
+        let mut buffer = [0; MAX_LINE];
+        let mut line = Line::new(&mut buffer);
+        record::begin(&mut line, ev, &Stamp { n: self.n, t: self.t, pid: 4242, tid: 4242 });
+        fields(&mut line);
+        self.file.write_all(line.finish()).unwrap();
+    }
+
+    pub fn raw(&mut self, ev: &str, fields: &str) {
+        self.n += 1;
+        self.t += 1;
+        let head = format!("{{\"ev\":\"{ev}\",\"n\":{},\"t\":{},\"pid\":4242,\"tid\":4242,", self.n, self.t);
+        writeln!(self.file, "{head}{fields}}}").unwrap();
+    }
+
+    pub fn fact(&mut self, name: &str, source: &str, text: &str) {
+        self.line("fact", |line| {
+            line.text("name", name.as_bytes()).text("source", source.as_bytes()).text("text", text.as_bytes());
+        });
+    }
+
+    pub fn missing(&mut self, what: &str, source: &str, reason: &str) {
+        self.line("missing", |line| {
+            line.text("what", what.as_bytes()).text("source", source.as_bytes()).text("reason", reason.as_bytes());
+        });
+    }
 }
 
 /// Runs the command: exit code, stdout, stderr.

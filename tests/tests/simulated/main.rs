@@ -1,5 +1,7 @@
 //! The serving workload on the simulated GPU, under the built preload, read by the built analyzer.
 
+/// Where the device's memory went.
+mod attribution;
 /// Every way to reach the runtime is traced with the right caller.
 mod callers;
 /// Several devices, devices from a file, and the libraries that compute nothing.
@@ -14,10 +16,23 @@ mod sampling;
 mod serving;
 /// The command that sets all of it up.
 mod simulate;
+/// What is made of the evidence, and what a verdict says to set.
+mod verdicts;
+/// What another run would get.
+mod whatif;
 
 use kvtrace_tests::{Bench, kit, run};
 use serde_json::Value;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Held by tests that move the machine's page cache or measure it, so that they do not disturb each other.
+static PAGE_CACHE: Mutex<()> = Mutex::new(());
+
+fn page_cache_alone() -> MutexGuard<'static, ()> {
+    // One that failed leaves nothing behind that matters to the next.
+    PAGE_CACHE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// `kvtrace` with the simulated GPU's libraries at hand.
 fn kvtrace(bench: &Bench) -> Command {

@@ -9,6 +9,7 @@ const FILL: f64 = 3072.0 * MIB;
 
 #[test]
 fn page_cache_moves_the_kv_cache_and_diff_says_so() {
+    let _alone = crate::page_cache_alone();
     for attempt in 1..=ATTEMPTS {
         let outcome = once();
         println!("attempt {attempt}: {outcome:?}");
