@@ -9,6 +9,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod env;
+mod experiment;
 mod facts;
 mod failure;
 mod fit;
@@ -135,6 +136,18 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Run a server several times in several ways, and hold its KV cache against what was predicted
+    ///
+    /// Arms differ in what the server is told (--patch), in what is given back before it asks (--evict-weights), in its
+    /// arguments, or in where it runs. The runs are made in mixed order, can be interrupted and gone on with, and end in
+    /// one report: for each arm the KV cache with an interval, what its rule predicted from the baseline, and whether
+    /// that held. The exit code is 1 if a run gave no answer.
+    Experiment {
+        #[command(flatten)]
+        experiment: experiment::Options,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
     /// Say whether a program can be traced here, and what would bias its sizing right now
     ///
     /// Looks at the program's file (it is not started), the preload, the environment, memory, limits, the driver and
@@ -206,6 +219,13 @@ fn main() -> ExitCode {
         Command::Whatif { whatif: options, format } => {
             whatif::whatif(&options).and_then(|answer| print(&render::whatif::document(&answer), &answer, format))
         }
+        Command::Experiment { experiment: options, format } => {
+            return match experiment_command(&options, format) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::FAILURE,
+                Err(failure) => failure.report(),
+            };
+        }
         Command::Check { bounds, format } => {
             return match check_command(&bounds, format) {
                 Ok(true) => ExitCode::SUCCESS,
@@ -246,6 +266,20 @@ fn simulate_command(options: &simulate::Options) -> Result<u8, Failure> {
     match show.decisions.is_empty() && code == 0 {
         true => Err(show::no_decision(&trace)),
         false => Ok(code),
+    }
+}
+
+/// Whether every run gave an answer.
+fn experiment_command(options: &experiment::Options, format: Format) -> Result<bool, Failure> {
+    match experiment::experiment(options)? {
+        experiment::Outcome::Plan(lines) => {
+            write_out(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+            Ok(true)
+        }
+        experiment::Outcome::Report(report) => {
+            print(&render::experiment::document(&report).patched(&report.patched), &*report, format)?;
+            Ok(report.without_answer == 0)
+        }
     }
 }
 

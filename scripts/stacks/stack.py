@@ -144,6 +144,3 @@ def model(folder):
 BYTES_PER_TOKEN = 28 * 2 * 4 * 128 * 2
 
 
-def meminfo(field):
-    """A field of /proc/meminfo, in bytes."""
-    return int(re.search(rf"^{field}:\s+(\d+) kB", pathlib.Path("/proc/meminfo").read_text(), re.M)[1]) << 10

@@ -6,6 +6,7 @@ pub mod csv;
 pub mod decision;
 pub mod diff;
 pub mod escape;
+pub mod experiment;
 pub mod facts;
 pub mod fit;
 pub mod groups;

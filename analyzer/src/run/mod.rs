@@ -1,6 +1,6 @@
 //! `kvtrace run`: starts a program under the preload, keeps its memory lines, and ends as it ends.
 
-mod patch;
+pub mod patch;
 pub mod preload;
 mod recorder;
 mod sample;

@@ -1,6 +1,6 @@
 //! `kvtrace whatif`: the KV cache that a traced run would have had under other conditions, by its runtime's own rule.
 
-mod inputs;
+pub mod inputs;
 mod model;
 
 use crate::attribution::{self, Attribution};

@@ -3,6 +3,8 @@
 
 /// Page cache that is given back.
 mod eviction;
+/// Several arms, several runs.
+mod experiment;
 /// Files about memory, in every language that reads them.
 mod files;
 /// What a rule may promise.
