@@ -142,5 +142,3 @@ def model(folder):
 
 
 BYTES_PER_TOKEN = 28 * 2 * 4 * 128 * 2
-
-

@@ -25,9 +25,11 @@ pub fn meminfo<'b>(room: &'b mut [u8], scratch: &mut [u8]) -> Result<&'b [u8], i
     let Some(pool) = pool() else { return sys::load_once(fd, room) };
     let real = sys::load_once(fd, scratch)?;
     let total = text::figure(real, b"MemTotal").unwrap_or(0);
+    let given_up = pool.given_up(text::figure(real, b"MemFree").unwrap_or(0), total);
     let length = text::rewrite(real, room, |line| match line.key {
         b"MemTotal" => Some(pool.total),
         b"MemFree" | b"MemAvailable" => Some(pool.free(line.value, total)),
+        b"Cached" if given_up != 0 => Some(line.value.saturating_sub(given_up)),
         _ => None,
     });
     Ok(room.get(..length.unwrap_or(0)).unwrap_or_default())

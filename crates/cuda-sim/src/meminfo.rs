@@ -5,13 +5,15 @@
 
 use std::ffi::CStr;
 
-/// Two lines of `/proc/meminfo`, in bytes.
+/// Lines of `/proc/meminfo`, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemInfo {
     /// `MemTotal`.
     pub total: u64,
     /// `MemFree`: page cache counts as used.
     pub free: u64,
+    /// `MemAvailable`: what the kernel would give up counts as free.
+    pub available: u64,
 }
 
 impl MemInfo {
@@ -19,7 +21,10 @@ impl MemInfo {
     pub fn read() -> Option<Self> {
         let mut buffer = [0u8; 512];
         let text = read_start(c"/proc/meminfo", &mut buffer)?;
-        Some(Self { total: field(text, "MemTotal:")?, free: field(text, "MemFree:")? })
+        let free = field(text, "MemFree:")?;
+        // Kernels before 3.14 do not have the line.
+        let available = field(text, "MemAvailable:").unwrap_or(free);
+        Some(Self { total: field(text, "MemTotal:")?, free, available })
     }
 }
 

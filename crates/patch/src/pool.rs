@@ -37,10 +37,18 @@ impl Pool {
         (*mark == MARK).then_some(Pool { total: u64::from_le_bytes(*total), held: u64::from_le_bytes(*held) })
     }
 
+    /// How much page cache the simulated machine has given up for what is held: what is missing below nothing free.
+    pub fn given_up(self, real_free: u64, real_total: u64) -> u64 {
+        u64::try_from(-self.moved(real_free, real_total).min(0)).unwrap_or(0)
+    }
+
+    fn moved(self, real: u64, real_total: u64) -> i128 {
+        i128::from(real) + i128::from(self.total) - i128::from(real_total) - i128::from(self.held)
+    }
+
     /// A figure of free memory of the simulated machine, from this machine's and its size.
     pub fn free(self, real: u64, real_total: u64) -> u64 {
-        let moved = i128::from(real) + i128::from(self.total) - i128::from(real_total) - i128::from(self.held);
-        u64::try_from(moved.clamp(0, self.total.into())).unwrap_or(0)
+        u64::try_from(self.moved(real, real_total).clamp(0, self.total.into())).unwrap_or(0)
     }
 }
 
@@ -62,5 +70,6 @@ mod tests {
         assert_eq!(pool.free(20, 24), 66);
         assert_eq!(Pool { held: 117, ..pool }.free(20, 24), 0);
         assert_eq!(Pool { total: 10, held: 0 }.free(20, 24), 6);
+        assert_eq!((pool.given_up(20, 24), Pool { held: 130, ..pool }.given_up(20, 24)), (0, 14));
     }
 }

@@ -1,4 +1,4 @@
-//! The kvtrace trace format, schema 1.2: the only bridge between the preload and the analyzer.
+//! The kvtrace trace format, schema 1.3: the only bridge between the preload and the analyzer.
 //!
 //! A trace is a directory of JSON-lines files, one per process. [`line`] writes lines without std, heap or panic;
 //! [`record`] knows which fields each event carries, [`redact`] what must not stand in them; [`event`] and [`read`]
@@ -38,10 +38,11 @@ pub struct Schema {
 /// * 1.2: zone, group, node, usage, card, stack, fact, missing, sample, weights, use, cached, config; all of
 ///   /proc/meminfo, more of the control group, limits and cost of a view; file of a module; uuid, pci and numa_node of a
 ///   device.
-pub const SCHEMA: Schema = Schema { major: 1, minor: 2 };
+/// * 1.3: evict; wanted and rule of a patch, which may be about a file too.
+pub const SCHEMA: Schema = Schema { major: 1, minor: 3 };
 
 /// [`SCHEMA`] as it stands in a process header.
-pub const SCHEMA_TEXT: &str = "1.2";
+pub const SCHEMA_TEXT: &str = "1.3";
 
 /// Longest line in bytes, its newline included. A line that would be longer loses whole fields, and says so.
 pub const MAX_LINE: usize = 4096;

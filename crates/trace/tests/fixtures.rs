@@ -37,6 +37,7 @@ fn fixtures_have_what_their_version_added() {
     for (version, added) in [
         ("1.1", vec!["Call", "Pool", "Retain", "Prefetch", "Map", "Unmap"]),
         ("1.2", vec!["Zone", "Group", "Usage", "Stack", "Fact", "Missing", "Weights", "Use", "Cached", "Config"]),
+        ("1.3", vec!["Patch", "Evict"]),
     ] {
         let kinds = events(version);
         for kind in added {

@@ -104,11 +104,11 @@ static void ask(const char *way) {
         int rc = ((Info)of(cuda, "cuMemGetInfo_v2"))(&free, &total);
         printf("%s %zu %zu %d\n", way, free, total, rc);
     } else if (!strcmp(way, "runtime")) {
-        open_library(&runtime, "libcudart.so.13");
+        open_library(&runtime, getenv("ASK_CUDART") ? getenv("ASK_CUDART") : "libcudart.so.13");
         ((Info)of(runtime, "cudaMemGetInfo"))(&free, &total);
         print(way, free, total);
     } else if (!strcmp(way, "properties")) {
-        open_library(&runtime, "libcudart.so.13");
+        open_library(&runtime, getenv("ASK_CUDART") ? getenv("ASK_CUDART") : "libcudart.so.13");
         static size_t properties[1024];
         ((int (*)(void *, int))of(runtime, "cudaGetDeviceProperties"))(properties, 0);
         print(way, 0, properties[288 / 8]);

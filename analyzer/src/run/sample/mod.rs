@@ -126,11 +126,14 @@ fn sample(
 
 /// As the preload tells it to the program: the simulated machine's memory in place of this one's.
 fn of_simulated(pool: Pool, meminfo: &mut Figures) {
-    let Some(real) = meminfo.get("MemTotal").copied() else { return };
+    let figure = |name: &str| meminfo.get(name).copied();
+    let (Some(real), Some(free)) = (figure("MemTotal"), figure("MemFree")) else { return };
+    let given_up = pool.given_up(free, real);
     for (name, value) in meminfo.iter_mut() {
         match name.as_str() {
             "MemTotal" => *value = pool.total,
             "MemFree" | "MemAvailable" => *value = pool.free(*value, real),
+            "Cached" => *value = value.saturating_sub(given_up),
             _ => {}
         }
     }

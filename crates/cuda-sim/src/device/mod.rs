@@ -194,11 +194,11 @@ impl Device {
             return Ok(());
         }
         let slot = self.state.own().ok_or(Error::OutOfMemory)?;
-        if bytes > self.survey().free {
+        if self.lasting() + u128::from(bytes) > u128::from(self.profile.total) {
             return Err(Error::OutOfMemory);
         }
         counter(slot, place).fetch_add(bytes, Ordering::AcqRel);
-        if self.used() > u128::from(self.profile.total) {
+        if self.lasting() > u128::from(self.profile.total) {
             counter(slot, place).fetch_sub(bytes, Ordering::AcqRel);
             return Err(Error::OutOfMemory);
         }
@@ -237,6 +237,15 @@ impl Device {
             let (charged, resident) = self.charged();
             pool.tell(u64::try_from(charged.saturating_sub(resident)).unwrap_or(u64::MAX));
         }
+    }
+
+    /// What is used and would not be given up: to make room for a GPU that shares its memory, the kernel drops page cache.
+    fn lasting(&self) -> u128 {
+        let reclaimable = match self.profile.unified {
+            true => MemInfo::read().map_or(0, |info| u128::from(info.available.saturating_sub(info.free))),
+            false => 0,
+        };
+        self.used().saturating_sub(reclaimable)
     }
 
     fn used(&self) -> u128 {
