@@ -30,7 +30,7 @@ pub fn terms(scope: &Scope, terms: &mut Terms) -> Traced {
     let own = sum(&|span| span.process == serving);
     let ahead = |kind: MemoryKind| matches!(kind, MemoryKind::Graph | MemoryKind::Reserve);
     let graphs = sum(&|span| span.process == serving && ahead(span.kind));
-    let until = loaded_until(scope, &live);
+    let until = loaded_until(scope);
     let early = sum(&|span| span.process == serving && !ahead(span.kind) && span.begin < until);
     // A runtime whose rule has no share asks before it loads.
     let since = scope.taken_since();
@@ -54,7 +54,10 @@ pub fn terms(scope: &Scope, terms: &mut Terms) -> Traced {
     terms.add("device_memory", title, other, Confidence::Observed, scope.seen());
     let title = "graphs, and what pools hold in advance";
     terms.add("graphs", title, graphs, Confidence::Observed, scope.seen());
-    let others = sum(&|span| span.process != serving && shares_device(scope, span.process));
+    let shares: Vec<bool> =
+        (0..scope.trace.processes.len()).map(|process| shares_device(scope, process as ProcessIndex)).collect();
+    let is_here = |process: ProcessIndex| shares.get(process as usize).copied().unwrap_or(false);
+    let others = sum(&|span| span.process != serving && is_here(span.process));
     let in_use = i128::from(scope.decision.total_bytes.value) - i128::from(scope.free) - own;
     if others > in_use.max(0) {
         let held = crate::render::gib(others);
@@ -75,13 +78,9 @@ fn shares_device(scope: &Scope, process: ProcessIndex) -> bool {
 }
 
 /// When the weights were there, ns: at the temporary pool, else at the query before the profile.
-fn loaded_until(scope: &Scope, live: &[&Span]) -> u64 {
+fn loaded_until(scope: &Scope) -> u64 {
     let decision = scope.decision;
-    let temporary = decision.temporary_pool_bytes.value;
-    let is_pool = |span: &&&Span| span.process == decision.process && span.size == temporary;
-    if temporary > 0
-        && let Some(pool) = live.iter().rev().find(is_pool)
-    {
+    if let Some(pool) = scope.temporary {
         return pool.begin;
     }
     let first = decision.rule.free.first().filter(|_| decision.rule.total_share > 0.0);

@@ -9,7 +9,7 @@ mod device;
 mod free;
 mod host;
 
-use crate::decision::{Confidence, Decision};
+use crate::decision::{Confidence, Decision, Fact};
 use crate::ledger::{Ledger, Span};
 use crate::load::Trace;
 use crate::load::events::{Device, Query, View};
@@ -70,6 +70,8 @@ pub struct Scope<'t> {
     pub free: u64,
     /// The allocation of the KV cache, or the first of several.
     pub pool: Option<&'t Span>,
+    /// The same of the temporary pool.
+    pub temporary: Option<&'t Span>,
 }
 
 impl<'t> Scope<'t> {
@@ -85,7 +87,8 @@ impl<'t> Scope<'t> {
             view: query.view.and_then(|at| trace.views.get(at)),
             device: own.or_else(|| devices().next()),
             free: unpatched(trace, query).or(query.free)?,
-            pool: pool(ledger, decision),
+            pool: span(ledger, decision, &decision.final_pool_bytes),
+            temporary: span(ledger, decision, &decision.temporary_pool_bytes),
         })
     }
 
@@ -114,9 +117,9 @@ impl<'t> Scope<'t> {
     }
 }
 
-/// The allocation that a decision names as its pool.
-fn pool<'t>(ledger: &'t Ledger, decision: &Decision) -> Option<&'t Span> {
-    let (_, n) = decision.final_pool_bytes.evidence.first()?.split_once(':')?;
+/// The allocation that a figure of a decision names.
+fn span<'t>(ledger: &'t Ledger, decision: &Decision, figure: &Fact<u64>) -> Option<&'t Span> {
+    let (_, n) = figure.evidence.first()?.split_once(':')?;
     let n: u64 = n.parse().ok()?;
     ledger.spans.iter().find(|span| span.process == decision.process && span.n == n)
 }

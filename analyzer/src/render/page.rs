@@ -72,7 +72,7 @@ fn ceiling(fit: &Fit) -> String {
     let Some(found) = find(fit, "ceiling") else { return String::new() };
     let mut out = "## Is there a ceiling?\n\n".to_owned();
     let (name, because) = (super::capital(&found.name), &found.because);
-    out += &format!("**{}** *{}*: {}.\n\n", answer(found.verdict, "Yes.", "No."), markdown(&name), markdown(&because));
+    out += &format!("**{}** *{}*: {}.\n\n", answer(found.verdict, "Yes.", "No."), markdown(&name), markdown(because));
     if let Some(line) = find(fit, "one line").filter(|line| line.verdict == Verdict::Supported) {
         out += &format!("One line holds for all: {}.", markdown(&line.because));
         if let Some([low, high]) = fit.slope_interval {

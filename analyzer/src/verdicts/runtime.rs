@@ -79,7 +79,9 @@ fn smaller(case: &Case) -> Option<Remedy> {
     };
     let setting = match decision.runtime {
         // The temporary pool holds as many tokens as the forward was profiled with.
-        "TensorRT-LLM PyTorch V1" => Setting::new("max_num_tokens", (tokens()?.next_power_of_two() / 2).to_string()),
+        "TensorRT-LLM PyTorch V1" | "TensorRT-LLM PyTorch V2" => {
+            Setting::new("max_num_tokens", (tokens()?.next_power_of_two() / 2).to_string())
+        }
         "vLLM" => Setting::new("--max-num-batched-tokens", "2048"),
         "SGLang" => Setting::new("--chunked-prefill-size", "2048"),
         "llama.cpp" => Setting::new("-ub", "256"),

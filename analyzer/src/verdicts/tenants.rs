@@ -90,13 +90,13 @@ pub fn leftover(case: &Case) -> Finding {
         return it.open("the GPU is simulated: it holds nothing of a driver's");
     }
     let trace = case.trace();
-    let empty = |query: &&Query| {
+    let empty = |(query, held): &(&Query, &crate::ledger::Held)| {
         query.process == case.decision().process
             && query.dev == case.scope.query.dev
             && query.free.is_some()
-            && case.scope.ledger.device_at(query.end, |_| true) == 0
+            && held.device == 0
     };
-    let Some(first) = trace.queries.iter().find(empty) else {
+    let Some((first, _)) = trace.queries.iter().zip(&case.scope.ledger.at_queries).find(empty) else {
         return it.open("no question was asked before the process took memory");
     };
     let evidence = trace.evidence(first.process, first.n);
