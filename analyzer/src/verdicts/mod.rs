@@ -2,7 +2,8 @@
 //!
 //! Every hypothesis asks one question of the evidence. It is supported where the figures that it speaks of are there and
 //! large enough to matter, refuted where they were seen and are not, and left open where the witness is missing. None is
-//! concluded from the others, but that a control group counts twice, which takes a limit that entered. For one run `large enough` is a hundredth of the device, for two a hundredth of the cache.
+//! concluded from the others, but that a control group counts twice, which takes a limit that entered. Large enough is a
+//! hundredth of the device for one run, and a hundredth of the cache for two.
 
 mod case;
 mod container;

@@ -202,10 +202,10 @@ impl<'s> Pair<'s, '_> {
     /// What A's rule makes of more of something in use at each of its queries; `None` unless it is known at all that count.
     fn moved(&self, bytes: impl Fn(&Case, &Query, &View) -> Option<i128>) -> Option<i128> {
         let (a, b) = self.cases.as_ref()?;
-        let at = |case: &Case<'s>| case.cost(|query, view| bytes(case, query, view));
         // Both sides by A's weights: what another fraction did is a term of its own.
-        let scale = if b.weight() == 0.0 { 1.0 } else { a.weight() / b.weight() };
-        Some((at(a)? as f64 - scale * at(b)? as f64).round() as i128)
+        let weights: Vec<f64> = self.of.a.decision.rule.free.iter().map(|of| of.weight).collect();
+        let at = |case: &Case<'s>| case.weighed(&weights, |query, view| bytes(case, query, view));
+        Some(at(a)? - at(b)?)
     }
 
     fn other_process(&self) -> Finding {
