@@ -26,7 +26,8 @@ pub fn detect(calls: &Calls, witness: &Witness) -> Option<Decision> {
     let is_chunked = |pool: &&Pool| {
         let (size, module) = (pool.first.size, calls.trace.module(pool.first.module));
         // torch may map its own memory in chunks, too.
-        let torch = module.contains("torch") || module.contains("c10");
+        let file = module.rsplit('/').next().unwrap_or_default();
+        let torch = file.contains("torch") || file.contains("c10");
         let in_bounds = size.is_power_of_two() && (CHUNKS[0]..=CHUNKS[1]).contains(&size);
         pool.first.kind == MemoryKind::Vmm && in_bounds && !torch
     };
