@@ -104,11 +104,15 @@ enum Command {
     /// Says which runtime's rule the runs follow and how well it is known, which runs lie off it, whether there is a
     /// ceiling, whether the memory in use drifts or jumps over the runs, and whether groups that should differ do. Further
     /// columns of a table are labels (model, environment) or figures (kv_bytes_per_token, throughput, order).
-    #[command(after_long_help = "Examples:\n  kvtrace fit traces/run-*\n  kvtrace fit published.csv --format json")]
+    #[command(after_long_help = "Examples:\n  kvtrace fit traces/run-*\n  kvtrace fit published.csv --format json\n  \
+        kvtrace fit published.csv --page 'What we measured' > page.md")]
     Fit {
         /// CSV or JSON with peak_gib and kv_gib for each run, or trace directories
         #[arg(required = true)]
         inputs: Vec<PathBuf>,
+        /// Write a page of Markdown instead, with the questions that the runs answer, under this title
+        #[arg(long, value_name = "TITLE", conflicts_with = "format")]
+        page: Option<String>,
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
@@ -210,7 +214,12 @@ fn main() -> ExitCode {
         Command::Diff { a, b, all, format } => load::pair(&a, &b)
             .and_then(|(a, b)| diff::diff(&a, &b))
             .and_then(|diff| print(&render::diff::document(&diff, all).patched(&diff.patched), &diff, format)),
-        Command::Fit { inputs, format } => {
+        Command::Fit { inputs, page: Some(title), .. } => {
+            let named: Vec<_> = inputs.iter().map(|input| input.display().to_string()).collect();
+            let command = format!("kvtrace fit {} --page '{title}'", named.join(" "));
+            fit::fit(&inputs).and_then(|fit| write_out(&render::page::page(&fit, &title, &command)))
+        }
+        Command::Fit { inputs, format, .. } => {
             fit::fit(&inputs).and_then(|fit| print(&render::fit::document(&fit).patched(&fit.patched), &fit, format))
         }
         Command::Plan { plan: options, format } => {

@@ -37,7 +37,7 @@ const UPPER: &str = "an upper bound";
 /// The flag that a runtime's fraction has.
 pub fn fraction_flag(runtime: &str) -> Option<&'static str> {
     Some(match runtime {
-        "TensorRT-LLM PyTorch V1" => "kv_cache_config.free_gpu_memory_fraction",
+        "TensorRT-LLM PyTorch V1" | "TensorRT-LLM PyTorch V2" => "kv_cache_config.free_gpu_memory_fraction",
         "TensorRT-LLM C++" => "kv_cache_free_gpu_mem_fraction",
         "vLLM" => "--gpu-memory-utilization",
         "SGLang" => "--mem-fraction-static",
@@ -48,7 +48,7 @@ pub fn fraction_flag(runtime: &str) -> Option<&'static str> {
 /// The flag that bounds a runtime's tokens.
 pub fn tokens_flag(runtime: &str) -> Option<&'static str> {
     Some(match runtime {
-        "TensorRT-LLM PyTorch V1" => "kv_cache_config.max_tokens",
+        "TensorRT-LLM PyTorch V1" | "TensorRT-LLM PyTorch V2" => "kv_cache_config.max_tokens",
         "TensorRT-LLM C++" => "max_tokens_in_paged_kv_cache",
         "SGLang" => "--max-total-tokens",
         "llama.cpp" => "-c",
@@ -59,7 +59,7 @@ pub fn tokens_flag(runtime: &str) -> Option<&'static str> {
 /// What a runtime takes where the user sets no fraction; empty where it computes one.
 pub fn default_fractions(runtime: &str) -> &'static [f64] {
     match runtime {
-        "TensorRT-LLM PyTorch V1" | "TensorRT-LLM C++" => &[0.9],
+        "TensorRT-LLM PyTorch V1" | "TensorRT-LLM PyTorch V2" | "TensorRT-LLM C++" => &[0.9],
         // Of 0.20 and later, and of 0.10.
         "vLLM" => &[0.92, 0.9],
         _ => &[],
@@ -99,6 +99,9 @@ pub fn for_size(decision: &Decision, bytes: u64) -> Vec<Setting> {
     let mut list = Vec::new();
     if runtime == "vLLM" {
         list.push(Setting::noted("--kv-cache-memory-bytes", bytes.to_string(), WHATEVER));
+    }
+    if runtime == "TensorRT-LLM PyTorch V2" && bytes <= decision.final_pool_bytes.value {
+        list.push(Setting::noted("kv_cache_config.max_gpu_total_bytes", bytes.to_string(), UPPER));
     }
     if let Some(flag) = fraction_flag(runtime)
         && let Some(fraction) = fraction_for(decision, bytes)

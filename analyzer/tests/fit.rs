@@ -43,6 +43,44 @@ fn the_published_table_as_a_user_reads_it() {
     insta::assert_snapshot!("fit_table", out);
 }
 
+/// The published table, as a page for those who were not there.
+#[test]
+fn the_case_study_is_what_the_command_writes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let title = "The KV cache of a DGX Spark, natively and in a container";
+    let (code, page, error) = kvtrace(&root, &["fit", "analyzer/tests/data/spark.csv", "--page", title]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    let kept = std::fs::read_to_string(root.join("docs/case-study-dgx-spark.md")).unwrap();
+    assert_eq!(kept, page, "kvtrace fit analyzer/tests/data/spark.csv --page '{title}' > docs/case-study-dgx-spark.md");
+    for part in [
+        "## Is there a ceiling?\n\n**No.** *Ceiling: KV stops at 44.71 GiB*",
+        "## Why does container get less than native?\n\n**Because more memory was in use at the peak",
+        "KV = 0.900 x (119.71 GiB - peak)",
+        "models with such KV bytes per token should not",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+}
+
+#[test]
+fn a_page_says_what_its_runs_say() {
+    let home = tempfile::tempdir().unwrap();
+    let page = |text: &str| {
+        std::fs::write(home.path().join("runs.csv"), text).unwrap();
+        let (code, out, error) = kvtrace(home.path(), &["fit", "runs.csv", "--page", "Runs"]);
+        assert_eq!((code, error.as_str()), (0, ""));
+        out
+    };
+    // Both sides of a label, of which one has two GiB less than the line of all.
+    let off = page("place,peak_gib,kv_gib\na,10,20\na,12,18.2\na,14,16.4\nb,20,9\nb,22,7.2\nb,24,5.4\n");
+    assert!(off.contains("**The peak explains a part.**"), "{off}");
+    let level: String = (0..12).map(|run| format!("{},{}\n", 10 + run, (27 - run).min(24))).collect();
+    let stopped = page(&format!("peak_gib,kv_gib\n{level}"));
+    assert!(stopped.contains("## Is there a ceiling?\n\n**Yes.**"), "{stopped}");
+    let hostile = page("model|<b>,peak_gib,kv_gib\n\u{1b}[31m|<b>,10,20\n`x`,12,18.2\n");
+    assert!(!hostile.contains('\u{1b}') && !hostile.contains("<b>"), "{hostile}");
+}
+
 #[test]
 fn models_that_share_a_constant_are_doubted_and_with_one_speed_refuted() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");

@@ -5,7 +5,7 @@ use super::{Scope, Terms};
 use crate::decision::Confidence;
 use crate::ledger::Span;
 use crate::load::events::{MemoryKind, ProcessIndex, WeightFile};
-use crate::load::machine::Usage;
+use crate::load::machine::{Usage, View};
 
 /// Evidence of a model of many files; JSON has their openings under `model`.
 const NAMED_FILES: usize = 8;
@@ -21,17 +21,17 @@ pub struct Traced {
 /// Adds what the ledger knows; the temporary pool is free memory here.
 pub fn terms(scope: &Scope, terms: &mut Terms) -> Traced {
     let at = scope.query.end;
-    let live: Vec<&Span> = scope.ledger.spans.iter().filter(|span| span.kind.on_device() && span.live_at(at)).collect();
     let serving = scope.decision.process;
     let sum = |wanted: &dyn Fn(&Span) -> bool| -> i128 {
-        live.iter().filter(|span| wanted(span)).map(|span| i128::from(span.size)).sum()
+        let live = scope.own.iter().filter(|span| span.live_at(at) && wanted(span));
+        live.map(|span| i128::from(span.size)).sum()
     };
     let temporary = i128::from(scope.decision.temporary_pool_bytes.value);
-    let own = sum(&|span| span.process == serving);
+    let own = sum(&|_| true);
     let ahead = |kind: MemoryKind| matches!(kind, MemoryKind::Graph | MemoryKind::Reserve);
-    let graphs = sum(&|span| span.process == serving && ahead(span.kind));
-    let until = loaded_until(scope, &live);
-    let early = sum(&|span| span.process == serving && !ahead(span.kind) && span.begin < until);
+    let graphs = sum(&|span| ahead(span.kind));
+    let until = loaded_until(scope);
+    let early = sum(&|span| !ahead(span.kind) && span.begin < until);
     // A runtime whose rule has no share asks before it loads.
     let since = scope.taken_since();
     let loads_later = scope.decision.fraction.value == 0.0 && since > 0;
@@ -54,7 +54,7 @@ pub fn terms(scope: &Scope, terms: &mut Terms) -> Traced {
     terms.add("device_memory", title, other, Confidence::Observed, scope.seen());
     let title = "graphs, and what pools hold in advance";
     terms.add("graphs", title, graphs, Confidence::Observed, scope.seen());
-    let others = sum(&|span| span.process != serving && shares_device(scope, span.process));
+    let others = if scope.others_at(scope.decision.sizing_query) > 0 { others(scope, serving, at) } else { 0 };
     let in_use = i128::from(scope.decision.total_bytes.value) - i128::from(scope.free) - own;
     if others > in_use.max(0) {
         let held = crate::render::gib(others);
@@ -68,6 +68,14 @@ pub fn terms(scope: &Scope, terms: &mut Terms) -> Traced {
     Traced { own, others }
 }
 
+/// What other traced processes held of this device at `time`.
+fn others(scope: &Scope, serving: ProcessIndex, time: u64) -> i128 {
+    let shares: Vec<bool> =
+        (0..scope.trace.processes.len()).map(|process| shares_device(scope, process as ProcessIndex)).collect();
+    let is_here = |process: ProcessIndex| shares.get(process as usize).copied().unwrap_or(false);
+    scope.ledger.device_at(time, |process| process != serving && is_here(process)).into()
+}
+
 /// Whether a process asked about this device, or about none.
 fn shares_device(scope: &Scope, process: ProcessIndex) -> bool {
     let mut asked = scope.trace.queries.iter().filter(|query| query.process == process && query.dev >= 0).peekable();
@@ -75,13 +83,9 @@ fn shares_device(scope: &Scope, process: ProcessIndex) -> bool {
 }
 
 /// When the weights were there, ns: at the temporary pool, else at the query before the profile.
-fn loaded_until(scope: &Scope, live: &[&Span]) -> u64 {
+fn loaded_until(scope: &Scope) -> u64 {
     let decision = scope.decision;
-    let temporary = decision.temporary_pool_bytes.value;
-    let is_pool = |span: &&&Span| span.process == decision.process && span.size == temporary;
-    if temporary > 0
-        && let Some(pool) = live.iter().rev().find(is_pool)
-    {
+    if let Some(pool) = scope.temporary {
         return pool.begin;
     }
     let first = decision.rule.free.first().filter(|_| decision.rule.total_share > 0.0);
@@ -109,10 +113,16 @@ fn weights(scope: &Scope, early: i128) -> (i128, Vec<String>) {
     (bytes, openings.take(NAMED_FILES).map(|opening| scope.trace.evidence(opening.process, opening.n)).collect())
 }
 
-/// The one GPU of NVML's that the query was about; `None` where NVML lists several that it may be, or no process.
+/// The one GPU of NVML's that the query was about, as it was then; `None` where NVML lists several that it may be, or no
+/// process.
 pub fn usage<'t>(scope: &Scope<'t>) -> Option<&'t Usage> {
+    usage_in(scope, scope.view?)
+}
+
+/// As [`usage`], in another view.
+pub fn usage_in<'v>(scope: &Scope, view: &'v View) -> Option<&'v Usage> {
     let told = |usage: &&Usage| usage.own.is_some() || usage.others.is_some();
-    let all: Vec<&Usage> = scope.view?.around.usage.iter().filter(told).collect();
+    let all: Vec<&Usage> = view.around.usage.iter().filter(told).collect();
     let uuid = scope.device.map_or("", |device| device.uuid.as_str());
     if let Some(named) = all.iter().find(|usage| !uuid.is_empty() && usage.uuid == uuid) {
         return Some(*named);

@@ -9,11 +9,11 @@ mod device;
 mod free;
 mod host;
 
-use crate::decision::{Confidence, Decision};
+use crate::decision::{Confidence, Decision, Fact};
 use crate::ledger::{Ledger, Span};
 use crate::load::Trace;
 use crate::load::events::{Device, Query, View};
-pub use device::usage;
+pub use device::{usage, usage_in};
 pub use free::{cma_free, watermarks};
 use serde::Serialize;
 
@@ -68,34 +68,59 @@ pub struct Scope<'t> {
     pub device: Option<&'t Device>,
     /// As the driver answered.
     pub free: u64,
+    /// Spans of the serving process on the device, in order of their begin.
+    pub own: Vec<&'t Span>,
     /// The allocation of the KV cache, or the first of several.
     pub pool: Option<&'t Span>,
+    /// The same of the temporary pool.
+    pub temporary: Option<&'t Span>,
 }
 
 impl<'t> Scope<'t> {
     pub fn of(trace: &'t Trace, ledger: &'t Ledger, decision: &'t Decision) -> Option<Self> {
         let query = trace.queries.get(decision.sizing_query)?;
         let devices = || trace.devices.iter().filter(|device| device.dev == query.dev);
-        let own = devices().find(|device| device.process == query.process);
+        let described = devices().find(|device| device.process == query.process);
+        // The one pass over all spans: a trace has millions.
+        let own = ledger.spans.iter().filter(|span| span.process == decision.process && span.kind.on_device());
+        let own: Vec<&Span> = own.collect();
+        let named = |figure| number(figure).and_then(|n| own.iter().copied().find(|span| span.n == n));
         Some(Scope {
             trace,
             ledger,
             decision,
             query,
             view: query.view.and_then(|at| trace.views.get(at)),
-            device: own.or_else(|| devices().next()),
+            device: described.or_else(|| devices().next()),
             free: unpatched(trace, query).or(query.free)?,
-            pool: pool(ledger, decision),
+            pool: named(&decision.final_pool_bytes),
+            temporary: named(&decision.temporary_pool_bytes),
+            own,
         })
     }
 
     /// What the serving process took on the device from the query until it allocated the KV cache, less what it gave
     /// back, without the temporary pool. A runtime that asks before it loads takes its weights here. Bytes.
     pub fn taken_since(&self) -> i128 {
-        let decision = self.decision;
         let Some(pool) = self.pool.filter(|pool| pool.begin > self.query.end) else { return 0 };
-        let own = |at: u64| i128::from(self.ledger.device_at(at, |process| process == decision.process));
-        own(pool.begin - 1) - own(self.query.end) + i128::from(decision.temporary_pool_bytes.value)
+        let temporary = i128::from(self.decision.temporary_pool_bytes.value);
+        self.own_at(pool.begin - 1) - self.own_at(self.query.end) + temporary
+    }
+
+    /// What the serving process held on the device. Bytes.
+    pub fn own_at(&self, time: u64) -> i128 {
+        self.own.iter().filter(|span| span.live_at(time)).map(|span| i128::from(span.size)).sum()
+    }
+
+    /// What other traced processes held on any device when the query of that position was answered. Bytes.
+    pub fn others_at(&self, query: usize) -> i128 {
+        let held = self.ledger.at_queries.get(query).copied().unwrap_or_default();
+        let own = if self.trace.queries.get(query).is_some_and(|query| query.process == self.decision.process) {
+            crate::ledger::on_device(&held.own)
+        } else {
+            0
+        };
+        i128::from(held.device) - i128::from(own)
     }
 
     /// `pid:n` of the query.
@@ -114,11 +139,9 @@ impl<'t> Scope<'t> {
     }
 }
 
-/// The allocation that a decision names as its pool.
-fn pool<'t>(ledger: &'t Ledger, decision: &Decision) -> Option<&'t Span> {
-    let (_, n) = decision.final_pool_bytes.evidence.first()?.split_once(':')?;
-    let n: u64 = n.parse().ok()?;
-    ledger.spans.iter().find(|span| span.process == decision.process && span.n == n)
+/// The number of the event that a figure names first.
+fn number(figure: &Fact<u64>) -> Option<u64> {
+    figure.evidence.first()?.split_once(':')?.1.parse().ok()
 }
 
 /// What the real function answered, where the answer was patched.

@@ -55,9 +55,15 @@ impl<'t> Calls<'t> {
         self.ledger.spans.iter().filter(|span| span.process == self.process && span.kind.on_device())
     }
 
-    /// What may be the KV cache, the largest first: what was allocated without a question in between and outlived the
-    /// last of its tensors.
+    /// What may be the KV cache, the largest first.
     pub fn pools(&self) -> Vec<Pool<'t>> {
+        let mut pools = self.all_pools();
+        pools.truncate(CANDIDATES);
+        pools
+    }
+
+    /// What was allocated without a question in between and outlived the last of its tensors, the largest first.
+    pub fn all_pools(&self) -> Vec<Pool<'t>> {
         let mut pools: Vec<Pool> = Vec::new();
         for span in self.spans() {
             let asked = |from: u64| {
@@ -81,7 +87,6 @@ impl<'t> Calls<'t> {
         }
         pools.retain(|pool| pool.bytes >= LEAST_POOL);
         pools.sort_by_key(|pool| std::cmp::Reverse(pool.bytes));
-        pools.truncate(CANDIDATES);
         pools
     }
 
@@ -176,6 +181,7 @@ impl<'t> Calls<'t> {
             tokens_per_block: None,
             tokens: None,
             blocks: None,
+            host_tier_bytes: None,
             bound,
             contradictions: Vec::new(),
         })

@@ -6,6 +6,7 @@ pub mod logs;
 mod sglang;
 mod tensorrt_llm;
 mod tensorrt_llm_engine;
+mod tensorrt_llm_v2;
 mod vllm;
 
 use crate::ledger::Ledger;
@@ -157,7 +158,10 @@ pub struct Decision {
     pub bytes_per_token: Option<Fact<u64>>,
     pub tokens_per_block: Option<Fact<u64>>,
     pub tokens: Option<Fact<u64>>,
+    /// Blocks, or chunks where the pool is mapped in them.
     pub blocks: Option<u64>,
+    /// Pinned host memory that the runtime keeps beside the pool.
+    pub host_tier_bytes: Option<Fact<u64>>,
     pub bound: Bound,
     /// Where two witnesses disagree.
     pub contradictions: Vec<String>,
@@ -176,7 +180,8 @@ pub fn decide(trace: &Trace, ledger: &Ledger) -> Vec<Decision> {
 /// The first detector that is sure.
 fn detect(trace: &Trace, ledger: &Ledger, witness: &logs::Witness, process: ProcessIndex) -> Option<Decision> {
     let calls = calls::Calls::of(trace, ledger, process);
-    tensorrt_llm::detect(trace, ledger, &witness.tensorrt_llm, process)
+    tensorrt_llm_v2::detect(&calls, &witness.tensorrt_llm)
+        .or_else(|| tensorrt_llm::detect(trace, ledger, &witness.tensorrt_llm, process))
         .or_else(|| vllm::detect(&calls, &witness.vllm))
         .or_else(|| sglang::detect(&calls, &witness.sglang))
         .or_else(|| tensorrt_llm_engine::detect(&calls, &witness.tensorrt_llm))

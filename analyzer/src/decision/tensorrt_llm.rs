@@ -120,6 +120,7 @@ pub fn detect(trace: &Trace, ledger: &Ledger, witness: &Witness, process: Proces
         rounding_bytes,
         unexplained_bytes: rest - rounding_bytes,
         blocks: tokens.as_ref().zip(tokens_per_block.as_ref()).map(|(n, t)| n.value / t.value.max(1)),
+        host_tier_bytes: None,
         bytes_per_token,
         tokens_per_block,
         tokens,

@@ -1,5 +1,6 @@
 //! Many runs -> one line, and what it says about the explanations on offer.
 
+mod gaps;
 mod groups;
 mod hypotheses;
 mod input;
@@ -8,6 +9,7 @@ mod regression;
 
 use crate::failure::Failure;
 use crate::verdict::Hypothesis;
+pub use gaps::Between;
 use kvtrace_sizing::GIB;
 use kvtrace_sizing::line::Point;
 use regression::{Interval, Regression};
@@ -57,6 +59,8 @@ pub struct Fit {
     pub patched: Vec<String>,
     pub warnings: Vec<String>,
     pub hypotheses: Vec<Hypothesis>,
+    /// What lies between the runs of two labels.
+    pub between: Vec<Between>,
     pub runs: Vec<Run>,
 }
 
@@ -104,6 +108,7 @@ pub fn fit(inputs: &[PathBuf]) -> Result<Fit, Failure> {
         patched,
         warnings,
         hypotheses: list,
+        between: gaps::between(&runs, &columns, &found.line),
         runs,
     })
 }

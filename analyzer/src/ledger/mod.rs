@@ -88,28 +88,32 @@ impl Ledger {
 
     /// How far one process rose above what it held at `to`, between `from` and `to`; bytes on the device.
     pub fn rise(&self, process: ProcessIndex, from: u64, to: u64) -> u64 {
-        let mine = || self.spans.iter().filter(|span| span.process == process && span.kind.on_device());
-        let mut changes: Vec<(u64, bool, u64)> = Vec::new();
-        let mut live = 0u64;
-        for span in mine() {
-            if span.live_at(from) {
-                live = live.saturating_add(span.size);
-            }
-            if span.begin > from && span.begin <= to {
-                changes.push((span.begin, true, span.size));
-            }
-            if let Some((end, _)) = span.end.filter(|(end, _)| *end > from && *end <= to) {
-                changes.push((end, false, span.size));
-            }
-        }
-        changes.sort_unstable();
-        let mut peak = live;
-        for (_, grows, size) in changes {
-            live = if grows { live.saturating_add(size) } else { live.saturating_sub(size) };
-            peak = peak.max(live);
-        }
-        peak - live
+        rise(self.spans.iter().filter(|span| span.process == process && span.kind.on_device()), from, to)
     }
+}
+
+/// How far the sum of spans rose above what it was at `to`, between `from` and `to`. Bytes.
+pub fn rise<'s>(spans: impl Iterator<Item = &'s Span>, from: u64, to: u64) -> u64 {
+    let mut changes: Vec<(u64, bool, u64)> = Vec::new();
+    let mut live = 0u64;
+    for span in spans {
+        if span.live_at(from) {
+            live = live.saturating_add(span.size);
+        }
+        if span.begin > from && span.begin <= to {
+            changes.push((span.begin, true, span.size));
+        }
+        if let Some((end, _)) = span.end.filter(|(end, _)| *end > from && *end <= to) {
+            changes.push((end, false, span.size));
+        }
+    }
+    changes.sort_unstable();
+    let mut peak = live;
+    for (_, grows, size) in changes {
+        live = if grows { live.saturating_add(size) } else { live.saturating_sub(size) };
+        peak = peak.max(live);
+    }
+    peak - live
 }
 
 #[expect(deprecated, reason = "the lazy engine that replaces these triples the build")]

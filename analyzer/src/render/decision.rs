@@ -122,6 +122,9 @@ pub fn section(decision: &Decision) -> Section {
             row(name, Cell::Count(fact.value), fact.confidence.name(), &fact.evidence);
         }
     }
+    if let Some(tier) = &decision.host_tier_bytes {
+        row("host tier", bytes(tier), tier.confidence.name(), &tier.evidence);
+    }
     if let Some(blocks) = decision.blocks {
         row("blocks", Cell::Count(blocks), "solved", &[]);
     }

@@ -1,7 +1,7 @@
 //! `kvtrace fit` as sentences and tables.
 
 use super::{Cell, Document, Section};
-use crate::fit::Fit;
+use crate::fit::{Between, Fit};
 use kvtrace_sizing::GIB;
 
 pub fn document(fit: &Fit) -> Document {
@@ -46,7 +46,7 @@ pub fn document(fit: &Fit) -> Document {
             Cell::Text(outlier.into()),
         ]
     });
-    let sections = vec![
+    let mut sections = vec![
         Section {
             title: "Hypotheses".into(),
             columns: vec!["hypothesis", "verdict", "because"],
@@ -54,5 +54,21 @@ pub fn document(fit: &Fit) -> Document {
         },
         Section { title: "Runs".into(), columns: vec!["run", "peak", "kv", "residual", ""], rows: runs.collect() },
     ];
+    sections.extend(fit.between.iter().map(between));
     Document { sentences, sections, main: 1, more: Vec::new() }
+}
+
+/// What the peak explains between runs of two labels.
+fn between(between: &Between) -> Section {
+    let bytes = |gib: f64| (gib * GIB as f64).round() as i128;
+    let rows = between.gaps.iter().map(|gap| {
+        let changes = [gap.peak_change_gib, gap.by_peak_gib, gap.kv_change_gib, gap.unexplained_gib];
+        let name = if gap.alike.is_empty() { &between.to } else { &gap.alike };
+        std::iter::once(Cell::Text(name.clone())).chain(changes.map(|gib| Cell::Change(bytes(gib)))).collect()
+    });
+    Section {
+        title: format!("From {} to {}: what the peak explains", between.from, between.to),
+        columns: vec!["runs", "peak", "by the line", "kv", "unexplained"],
+        rows: rows.collect(),
+    }
 }

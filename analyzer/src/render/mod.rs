@@ -12,6 +12,7 @@ pub mod fit;
 pub mod groups;
 pub mod markdown;
 pub mod model;
+pub mod page;
 pub mod page_cache;
 pub mod plan;
 pub mod scene;

@@ -80,8 +80,15 @@ impl<'t> Case<'t> {
     /// What a quantity in use took off the KV cache, given its bytes at each query of the rule; `None` unless it is known at
     /// all that count.
     pub fn cost(&self, bytes: impl Fn(&'t Query, &'t View) -> Option<i128>) -> Option<i128> {
+        let weights: Vec<f64> = self.weights().iter().map(|of| of.weight).collect();
+        self.weighed(&weights, bytes)
+    }
+
+    /// The sum over the queries of the rule, each by its weight; queries without a weight do not count.
+    pub fn weighed(&self, weights: &[f64], bytes: impl Fn(&'t Query, &'t View) -> Option<i128>) -> Option<i128> {
         let mut sum = 0.0;
-        for Weight { query, weight, .. } in self.weights().iter().filter(|of| of.weight != 0.0) {
+        let queries = self.decision().rule.free.iter().zip(weights).filter(|(_, weight)| **weight != 0.0);
+        for (Weight { query, .. }, weight) in queries {
             let query = self.trace().queries.get(*query)?;
             let view = self.trace().views.get(query.view?)?;
             sum += weight * bytes(query, view)? as f64;

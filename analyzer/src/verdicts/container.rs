@@ -86,10 +86,7 @@ pub fn double_counting(case: &Case) -> Finding {
     let Some(current) = view.cgroup.get("current").map(|bytes| i128::from(*bytes)) else {
         return it.open("what the control group is charged with was not to be had").seen(case.here());
     };
-    let held: i128 =
-        case.trace().queries.get(case.decision().sizing_query).map_or(0, |query| {
-            case.scope.ledger.device_at(query.end, |process| process == case.decision().process).into()
-        });
+    let held = case.scope.own_at(case.scope.query.end);
     let told = |found: Finding| found.number("charged", current).number("on the device", held).seen(case.here());
     let limit = limit(case).verdict;
     if limit == Verdict::Supported {

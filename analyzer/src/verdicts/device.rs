@@ -66,9 +66,9 @@ pub fn total(case: &Case) -> Finding {
                 it.open(format!("NVML lists {} for the device: see partitions", gib(listed)))
                     .number("NVML total", listed),
             ),
+            (None, Some((vram, _))) if same(vram, total) => told(it.refuted("the total is the card's VRAM")),
             (None, Some((vram, gtt))) => {
-                let which = if same(vram, total) { "VRAM alone" } else { "a sum of pools" };
-                told(it.supported(format!("the total is {which}: VRAM {}, GTT {}", gib(vram), gib(gtt))))
+                told(it.supported(format!("the total is a sum of pools: VRAM {}, GTT {}", gib(vram), gib(gtt))))
             }
             (None, None) if integrated.is_none() => told(it.open("the trace describes no GPU")),
             (None, None) => told(it.open("nothing but the driver tells the total")),

@@ -2,7 +2,8 @@
 //!
 //! Every hypothesis asks one question of the evidence. It is supported where the figures that it speaks of are there and
 //! large enough to matter, refuted where they were seen and are not, and left open where the witness is missing. None is
-//! concluded from the others. For one run `large enough` is a hundredth of the device, for two a hundredth of the cache.
+//! concluded from the others, but that a control group counts twice, which takes a limit that entered. Large enough is a
+//! hundredth of the device for one run, and a hundredth of the cache for two.
 
 mod case;
 mod container;
@@ -147,24 +148,30 @@ const BLIND: Hypothesis = Hypothesis { key: "observer_blind", text: "NVML does n
 
 /// All hypotheses about one decision.
 pub fn of_run(trace: &Trace, ledger: &Ledger, decision: &Decision) -> Vec<Finding> {
-    let Some(case) = Case::of(trace, ledger, decision) else { return of_undecided(trace) };
+    match Case::of(trace, ledger, decision) {
+        Some(case) => of_case(&case),
+        None => of_undecided(trace),
+    }
+}
+
+fn of_case(case: &Case) -> Vec<Finding> {
     vec![
-        host::page_cache(&case),
-        container::limit(&case),
-        container::double_counting(&case),
-        runtime::ceiling(&case),
-        tenants::other_process(&case),
-        runtime::footprint(&case),
-        device::total(&case),
-        runtime::fraction_or_cap(&case),
-        tenants::leftover(&case),
-        host::reserves(&case),
-        device::partition(&case),
-        host::residency(&case),
-        runtime::stale(&case),
-        runtime::reserve(&case),
-        host::refused(trace, Some(decision.process)),
-        tenants::blind(&case),
+        host::page_cache(case),
+        container::limit(case),
+        container::double_counting(case),
+        runtime::ceiling(case),
+        tenants::other_process(case),
+        runtime::footprint(case),
+        device::total(case),
+        runtime::fraction_or_cap(case),
+        tenants::leftover(case),
+        host::reserves(case),
+        device::partition(case),
+        host::residency(case),
+        runtime::stale(case),
+        runtime::reserve(case),
+        host::refused(case.trace(), Some(case.decision().process)),
+        tenants::blind(case),
     ]
 }
 

@@ -4,7 +4,8 @@
 use super::case::Case;
 use super::{
     BLIND, CEILING, CGROUP_LIMIT, DOUBLE_COUNTING, FOOTPRINT, FRACTION, Finding, Hypothesis, LEFTOVER, MODEL,
-    OTHER_PROCESS, PAGE_CACHE, PARTITION, REFUSED, RESERVE, RESERVES, RESIDENCY, STALE, TOTAL, of_run, tenants,
+    OTHER_PROCESS, PAGE_CACHE, PARTITION, REFUSED, RESERVE, RESERVES, RESIDENCY, STALE, TOTAL, of_case, of_undecided,
+    tenants,
 };
 use crate::decision::Bound;
 use crate::diff::{Side, Term};
@@ -38,14 +39,13 @@ struct Pair<'s, 't> {
 
 /// All hypotheses about a difference.
 pub fn of_pair(compared: &Compared) -> Vec<Finding> {
-    let side = |side: &Side| of_run(side.trace, &side.ledger, &side.decision);
-    let largest = [compared.a, compared.b].map(|side| i128::from(side.decision.final_pool_bytes.value));
-    let pair = Pair {
-        of: compared,
-        cases: case(compared.a).zip(case(compared.b)),
-        found: (side(compared.a), side(compared.b)),
-        floor: (largest[0].max(largest[1]) / 100).max(LEAST),
+    let cases = case(compared.a).zip(case(compared.b));
+    let found = match &cases {
+        Some((a, b)) => (of_case(a), of_case(b)),
+        None => (of_undecided(compared.a.trace), of_undecided(compared.b.trace)),
     };
+    let largest = [compared.a, compared.b].map(|side| i128::from(side.decision.final_pool_bytes.value));
+    let pair = Pair { of: compared, cases, found, floor: (largest[0].max(largest[1]) / 100).max(LEAST) };
     let mut list = vec![
         pair.host(PAGE_CACHE, &["page_cache"]),
         pair.sides(CGROUP_LIMIT),
@@ -202,10 +202,10 @@ impl<'s> Pair<'s, '_> {
     /// What A's rule makes of more of something in use at each of its queries; `None` unless it is known at all that count.
     fn moved(&self, bytes: impl Fn(&Case, &Query, &View) -> Option<i128>) -> Option<i128> {
         let (a, b) = self.cases.as_ref()?;
-        let at = |case: &Case<'s>| case.cost(|query, view| bytes(case, query, view));
         // Both sides by A's weights: what another fraction did is a term of its own.
-        let scale = if b.weight() == 0.0 { 1.0 } else { a.weight() / b.weight() };
-        Some((at(a)? as f64 - scale * at(b)? as f64).round() as i128)
+        let weights: Vec<f64> = self.of.a.decision.rule.free.iter().map(|of| of.weight).collect();
+        let at = |case: &Case<'s>| case.weighed(&weights, |query, view| bytes(case, query, view));
+        Some(at(a)? - at(b)?)
     }
 
     fn other_process(&self) -> Finding {

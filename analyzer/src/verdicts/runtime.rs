@@ -79,7 +79,9 @@ fn smaller(case: &Case) -> Option<Remedy> {
     };
     let setting = match decision.runtime {
         // The temporary pool holds as many tokens as the forward was profiled with.
-        "TensorRT-LLM PyTorch V1" => Setting::new("max_num_tokens", (tokens()?.next_power_of_two() / 2).to_string()),
+        "TensorRT-LLM PyTorch V1" | "TensorRT-LLM PyTorch V2" => {
+            Setting::new("max_num_tokens", (tokens()?.next_power_of_two() / 2).to_string())
+        }
         "vLLM" => Setting::new("--max-num-batched-tokens", "2048"),
         "SGLang" => Setting::new("--chunked-prefill-size", "2048"),
         "llama.cpp" => Setting::new("-ub", "256"),
@@ -168,11 +170,9 @@ pub fn stale(case: &Case) -> Finding {
     let Some(last) = trace.queries.iter().rfind(later) else {
         return it.open("no question lies between the deciding one and the allocation").seen(case.scope.seen());
     };
-    let own = |query: &Query| -> i128 {
-        case.scope.ledger.device_at(query.end, |process| process == decision.process).into()
-    };
     let free = i128::from(crate::attribution::unpatched(trace, last).or(last.free).unwrap_or(0));
-    let by_others = free - i128::from(case.scope.free) + own(last) - own(case.scope.query);
+    let own = case.scope.own_at(last.end) - case.scope.own_at(case.scope.query.end);
+    let by_others = free - i128::from(case.scope.free) + own;
     let told = |found: Finding| {
         let seen = [case.scope.seen(), vec![trace.evidence(last.process, last.n)]].concat();
         found.number("change by others", by_others).seen(seen)
@@ -199,8 +199,7 @@ pub fn reserve(case: &Case) -> Finding {
     let Some(first) = case.scope.pool else {
         return it.open("the allocation of the KV cache was not found").seen(evidence);
     };
-    let spans =
-        || case.scope.ledger.spans.iter().filter(|span| span.process == decision.process && span.kind.on_device());
+    let spans = || case.scope.own.iter().copied();
     // The cache may be many tensors of one size.
     let of_pool = |span: &&Span| span.begin >= first.begin && span.size == first.size && span.module == first.module;
     let end = spans().filter(of_pool).map(|span| span.begin).max().unwrap_or(first.begin);
@@ -218,9 +217,8 @@ pub fn reserve(case: &Case) -> Finding {
     if !spans().any(|span| span.begin > end) {
         return told(it.open("the trace has no allocation behind the KV cache"));
     }
-    let live = |at: u64| i128::from(case.scope.ledger.device_at(at, |process| process == decision.process));
-    let peak = i128::from(case.scope.ledger.rise(decision.process, end, u64::MAX)) + live(u64::MAX);
-    let grown = peak - live(end);
+    let peak = i128::from(crate::ledger::rise(spans(), end, u64::MAX)) + case.scope.own_at(u64::MAX);
+    let grown = peak - case.scope.own_at(end);
     let told = |found: Finding| told(found).number("taken behind the cache", grown);
     match grown as f64 > SPENT * left as f64 {
         false => {

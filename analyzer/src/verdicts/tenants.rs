@@ -2,8 +2,8 @@
 
 use super::case::Case;
 use super::{BLIND, Finding, LEFTOVER, OTHER_PROCESS, Remedy};
+use crate::attribution::usage_in;
 use crate::load::events::{Layer, Query, View};
-use crate::load::machine::Usage;
 use crate::render::gib;
 use crate::residual;
 
@@ -69,18 +69,16 @@ fn heaps_of_others(view: &View) -> Option<i128> {
 pub fn held_by_others(case: &Case, query: &Query, view: &View) -> Option<i128> {
     let traced = traced_others(case, query);
     let heaps = if case.scope.integrated() == Some(true) { heaps_of_others(view)? } else { 0 };
-    Some(traced.max(nvml_others(view)) + heaps)
-}
-
-fn nvml_others(view: &View) -> i128 {
-    view.around.usage.iter().filter_map(|usage| usage.others).map(i128::from).sum()
+    let listed = usage_in(&case.scope, view).and_then(|usage| usage.others).map_or(0, i128::from);
+    Some(traced.max(listed) + heaps)
 }
 
 fn traced_others(case: &Case, query: &Query) -> i128 {
     if case.bytes("device_memory_traced") == 0 {
         return 0;
     }
-    case.scope.ledger.device_at(query.end, |process| process != case.decision().process).into()
+    let at = case.trace().queries.iter().position(|other| other.process == query.process && other.n == query.n);
+    at.map_or(0, |at| case.scope.others_at(at))
 }
 
 /// What the device held before the serving process took anything of it.
@@ -90,13 +88,13 @@ pub fn leftover(case: &Case) -> Finding {
         return it.open("the GPU is simulated: it holds nothing of a driver's");
     }
     let trace = case.trace();
-    let empty = |query: &&Query| {
+    let empty = |(query, held): &(&Query, &crate::ledger::Held)| {
         query.process == case.decision().process
             && query.dev == case.scope.query.dev
             && query.free.is_some()
-            && case.scope.ledger.device_at(query.end, |_| true) == 0
+            && held.device == 0
     };
-    let Some(first) = trace.queries.iter().find(empty) else {
+    let Some((first, _)) = trace.queries.iter().zip(&case.scope.ledger.at_queries).find(empty) else {
         return it.open("no question was asked before the process took memory");
     };
     let evidence = trace.evidence(first.process, first.n);
@@ -117,7 +115,7 @@ pub fn leftover(case: &Case) -> Finding {
     };
     let normal = if case.scope.integrated() == Some(true) { 0 } else { DRIVER };
     let least = case.floor.max(normal);
-    let usage = view.and_then(|view| view.around.usage.iter().find(listing));
+    let usage = view.and_then(|view| usage_in(&case.scope, view));
     let listed = usage.map(|usage| i128::from(usage.own.unwrap_or(0)) + i128::from(usage.others.unwrap_or(0)));
     let told = |found: Finding| {
         let found = found.number("held before", held).seen(evidence.clone());
@@ -151,15 +149,10 @@ pub fn leftover(case: &Case) -> Finding {
     }
 }
 
-/// Whether NVML told anything of this GPU's processes.
-fn listing(usage: &&Usage) -> bool {
-    usage.own.or(usage.others).is_some()
-}
-
 pub fn blind(case: &Case) -> Finding {
     let it = BLIND;
     let held = case.bytes("weights") + case.bytes("device_memory") + case.bytes("graphs");
-    if let Some(usage) = case.scope.view.and_then(|view| view.around.usage.iter().find(listing)) {
+    if let Some(usage) = case.scope.view.and_then(|view| usage_in(&case.scope, view)) {
         let own = usage.own.unwrap_or(0);
         if own > 0 || held == 0 {
             return it.refuted(format!("NVML lists the process with {}", gib(own.into()))).seen(case.here());

@@ -2,8 +2,10 @@
 
 use crate::decision::{Bound, Decision};
 use kvtrace_sizing::float::narrowed;
+use kvtrace_sizing::tensorrt_llm::Budget;
 use kvtrace_sizing::tensorrt_llm::cpp::{Cpp, Memory, Window};
 use kvtrace_sizing::tensorrt_llm::v1::{Release as V1Release, V1};
+use kvtrace_sizing::tensorrt_llm::v2::{self, V2};
 use kvtrace_sizing::vllm::{Release as VllmRelease, Snapshot, Vllm};
 use kvtrace_sizing::{Refusal, llama_cpp, sglang};
 
@@ -19,6 +21,7 @@ const SOLVED_SLACK: u64 = 3;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     V1(V1Release),
+    V2,
     Cpp,
     Vllm,
     Sglang,
@@ -30,6 +33,7 @@ impl Rule {
     pub fn of(runtime: &str) -> Option<Self> {
         Some(match runtime {
             "TensorRT-LLM PyTorch V1" => Rule::V1(V1Release::V1_1),
+            "TensorRT-LLM PyTorch V2" => Rule::V2,
             "TensorRT-LLM C++" => Rule::Cpp,
             "vLLM" => Rule::Vllm,
             "SGLang" => Rule::Sglang,
@@ -41,7 +45,7 @@ impl Rule {
     /// How it divides KV heads among ranks.
     pub fn split(self) -> kvtrace_sizing::kv_bytes::HeadSplit {
         use kvtrace_sizing::kv_bytes::HeadSplit::{Ceil, Floor};
-        if matches!(self, Rule::V1(_) | Rule::Cpp) { Ceil } else { Floor }
+        if matches!(self, Rule::V1(_) | Rule::V2 | Rule::Cpp) { Ceil } else { Floor }
     }
 }
 
@@ -65,6 +69,11 @@ pub struct Inputs {
     /// Absent where nothing tells it: then the cache is cut to bytes.
     pub bytes_per_token: Option<u64>,
     pub tokens_per_block: Option<u64>,
+}
+
+/// What a quota leaves for the tokens that bound it.
+fn of_quota(rule: Rule, bytes: u64) -> u64 {
+    if rule == Rule::V2 { (bytes as f64 * v2::DEFAULT_MAX_UTILIZATION) as u64 } else { bytes }
 }
 
 /// What the rule gives.
@@ -100,7 +109,7 @@ impl Inputs {
             reserved: decision.rule.reserved_bytes,
             // An asynchronous pool holds 32 MiB at least, or nothing that rounding could not be.
             added: if added < 1 << 20 { 0 } else { added },
-            max_tokens: given.zip(capped).filter(|_| user).map(|(bytes, capped)| capped / bytes),
+            max_tokens: given.zip(capped).filter(|_| user).map(|(bytes, capped)| of_quota(rule, capped) / bytes),
             bytes_per_token: given,
             tokens_per_block: decision.tokens_per_block.as_ref().map(|fact| fact.value),
         };
@@ -149,6 +158,22 @@ impl Inputs {
                 };
                 let size = given.size()?;
                 Ok(Size { bytes: size.terms.pool, tokens: tokens(size.pool.tokens), bound: size.terms.bound })
+            }
+            Rule::V2 => {
+                let budget = Budget {
+                    free_after_profile: self.free_b,
+                    temporary_pool: self.temporary,
+                    transient: i64::try_from(self.transient).unwrap_or(i64::MAX),
+                    fraction: self.fraction,
+                };
+                let given = V2 {
+                    budget: budget.bytes(),
+                    max_tokens: self.max_tokens,
+                    bytes_per_token: b,
+                    max_utilization: v2::DEFAULT_MAX_UTILIZATION,
+                };
+                let size = given.size()?;
+                Ok(Size { bytes: size.terms.pool, tokens: tokens(size.terms.pool / b), bound: size.terms.bound })
             }
             Rule::Cpp => {
                 let windows = [Window { tokens: NO_WINDOW, bytes_per_token: b }];

@@ -56,7 +56,7 @@ impl Changing<'_> {
         let flag = match self.decision.runtime {
             "vLLM" => "--tensor-parallel-size",
             "SGLang" => "--tp",
-            "TensorRT-LLM PyTorch V1" => "--tp_size",
+            "TensorRT-LLM PyTorch V1" | "TensorRT-LLM PyTorch V2" => "--tp_size",
             _ => return Ok(()),
         };
         self.settings.push(Setting::new(flag, ranks.to_string()));
@@ -82,7 +82,7 @@ impl Changing<'_> {
 fn dtype_setting(runtime: &str, element: Element) -> Option<Setting> {
     let flag = match runtime {
         "vLLM" | "SGLang" => "--kv-cache-dtype",
-        "TensorRT-LLM PyTorch V1" => "kv_cache_config.dtype",
+        "TensorRT-LLM PyTorch V1" | "TensorRT-LLM PyTorch V2" => "kv_cache_config.dtype",
         _ => return None,
     };
     let name = match (runtime, element) {
@@ -90,7 +90,7 @@ fn dtype_setting(runtime: &str, element: Element) -> Option<Setting> {
         (_, Element::Fp8) => "fp8",
         (_, Element::Bf16) => "bfloat16",
         (_, Element::Fp16) => "float16",
-        ("TensorRT-LLM PyTorch V1", Element::Nvfp4) => "nvfp4",
+        ("TensorRT-LLM PyTorch V1" | "TensorRT-LLM PyTorch V2", Element::Nvfp4) => "nvfp4",
         _ => return None,
     };
     Some(Setting::new(flag, name))
