@@ -11,14 +11,18 @@ mod env;
 mod facts;
 mod failure;
 mod fit;
+mod history;
 mod installed;
 mod ledger;
 mod load;
 mod manual;
 mod model;
+mod output;
 mod page_cache;
+mod phases;
 mod plan;
 mod render;
+mod report;
 mod residual;
 mod run;
 mod scene;
@@ -110,6 +114,15 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Write what `show`, `diff` or `fit` answer as one HTML page
+    ///
+    /// One trace, as `show`; two, as `diff`; two folders of traces, as `diff` of groups; more traces or tables of runs, as
+    /// `fit`. The page needs no network and no JavaScript, and its figures are those of the command's JSON. It holds
+    /// command lines and environment variables of the traced program: look at it before you pass it on.
+    #[command(after_long_help = "Examples:\n  kvtrace report native -o native.html\n  \
+        kvtrace report native container -o difference.html\n  kvtrace report runs/native runs/container\n  \
+        kvtrace report published.csv -o line.html")]
+    Report(report::Options),
     /// Fail when a run does not keep the bounds that you set, for CI
     Check {
         #[command(flatten)]
@@ -181,6 +194,7 @@ fn main() -> ExitCode {
         Command::Fit { inputs, format } => {
             fit::fit(&inputs).and_then(|fit| print(&render::fit::document(&fit), &fit, format))
         }
+        Command::Report(options) => report::report(&options),
         Command::Plan { plan: options, format } => {
             plan::plan(&options).and_then(|plan| print(&render::plan::document(&plan), &plan, format))
         }
@@ -234,11 +248,11 @@ fn check_command(bounds: &check::Options, format: Format) -> Result<bool, Failur
 }
 
 fn print(document: &Document, answer: &impl serde::Serialize, format: Format) -> Result<(), Failure> {
-    write_out(&render::text(document, answer, format))
+    write_out(render::text(document, answer, format))
 }
 
-fn write_out(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+fn write_out(bytes: impl AsRef<[u8]>) -> Result<(), Failure> {
+    match std::io::stdout().write_all(bytes.as_ref()) {
         // `kvtrace show | head` is no failure.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),

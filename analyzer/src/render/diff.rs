@@ -13,7 +13,7 @@ const NAMED: f64 = 0.5;
 pub fn document(diff: &Diff) -> Document {
     let mut sentences = vec![answer(diff)];
     if diff.simulated {
-        sentences.push("Run on a simulated GPU: the order of calls is real, the device is not.".into());
+        sentences.push(super::SIMULATED.into());
     }
     let differs = |check: &&Check| check.same == Some(false) && check.check != MODEL;
     let differing = diff.checks.iter().filter(differs);
@@ -44,7 +44,7 @@ pub fn document(diff: &Diff) -> Document {
 }
 
 /// `The KV cache of B is 17.10 GiB smaller than A's (44.31 GiB -> 27.21 GiB); 98.9 % of it is page cache: ...`
-fn answer(diff: &Diff) -> String {
+pub fn answer(diff: &Diff) -> String {
     let (a, b) = (i128::from(diff.a.kv_cache_bytes), i128::from(diff.b.kv_cache_bytes));
     let difference = diff.difference_bytes;
     if difference == 0 {
@@ -79,7 +79,7 @@ fn answer(diff: &Diff) -> String {
 }
 
 /// What is nothing on both sides is left out; JSON has all.
-fn shown(term: &Term) -> bool {
+pub fn shown(term: &Term) -> bool {
     let quantity = |bytes: Option<i128>| bytes.is_some_and(|bytes| bytes != 0);
     term.kv_change_bytes != 0 || quantity(term.a_bytes) || quantity(term.b_bytes) || term.note.is_some()
 }
@@ -130,7 +130,7 @@ fn terms(diff: &Diff) -> Section {
     }
 }
 
-fn owners(diff: &Diff) -> Section {
+pub fn owners(diff: &Diff) -> Section {
     let rows = diff.owners.iter().take(SHOWN_OWNERS).map(|owner| {
         vec![
             Cell::Text(super::show::file_name(&owner.module).into()),
@@ -147,7 +147,7 @@ fn owners(diff: &Diff) -> Section {
     }
 }
 
-fn checks(diff: &Diff) -> Section {
+pub fn checks(diff: &Diff) -> Section {
     let rows = diff.checks.iter().map(|check| {
         let same = match check.same {
             Some(true) => "same",
@@ -163,7 +163,7 @@ fn checks(diff: &Diff) -> Section {
     }
 }
 
-fn environment(diff: &Diff) -> Section {
+pub fn environment(diff: &Diff) -> Section {
     let side = |text: &Option<String>| {
         let text = text.as_deref().map(|text| super::scene::middle(&text.replace('\n', " "), LONGEST_TEXT));
         Cell::Text(text.unwrap_or_else(|| "-".into()))
@@ -182,7 +182,7 @@ fn environment(diff: &Diff) -> Section {
     }
 }
 
-fn cgroups(diff: &Diff) -> Section {
+pub fn cgroups(diff: &Diff) -> Section {
     let rows = diff.cgroups.iter().map(|cgroup| {
         let bytes = |bytes: Option<u64>, none: &str| {
             Cell::Text(bytes.map_or_else(|| none.to_owned(), |bytes| gib(bytes.into())))

@@ -33,6 +33,9 @@ pub enum Format {
     Csv,
 }
 
+/// What is said of two runs or groups of which one is a simulation.
+pub const SIMULATED: &str = "Run on a simulated GPU: the order of calls is real, the device is not.";
+
 /// An answer as sentences and tables.
 #[derive(Debug, Default)]
 pub struct Document {
