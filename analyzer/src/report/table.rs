@@ -28,6 +28,7 @@ pub fn section(section: &Section, evidence: &Evidence, side: &'static str) -> Ma
                 @for (at, cell) in row.iter().enumerate() {
                     @let linked = section.columns.get(at) == Some(&"evidence");
                     @match cell {
+                        Cell::Text(text) if linked && at == 0 => th.evidence scope="row" { (evidence.links(text, side)) },
                         Cell::Text(text) if linked => td.evidence { (evidence.links(text, side)) },
                         // What a row is about has a level of its own where it is indented.
                         Cell::Text(text) if at == 0 => th scope="row" { (indent(text)) (figure::name(text.trim_start())) },

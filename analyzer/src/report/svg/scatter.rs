@@ -53,10 +53,14 @@ impl Scatter<'_> {
                     rect.plot width="100%" height="100%" {}
                     @for at in &up {
                         line.grid x1="0" x2="100%" y1=(y.down(*at)) y2=(y.down(*at)) {}
-                        text.grid x="6" y=(y.down(*at)) dy=(if y.part(*at) > 0.9 { "13" } else { "-4" }) { (tick(*at, step(&up))) @if Some(at) == up.last() { " GiB " (self.up) } }
                     }
                     @if let Some(line) = &self.line {
                         line.fit x1="0" x2="100%" y1=(y.down(line(x.low))) y2=(y.down(line(x.high))) {}
+                    }
+                    @for at in &up {
+                        text.grid x="6" y=(y.down(*at)) dy=(if y.part(*at) > 0.9 { "13" } else { "-4" }) {
+                            (tick(*at, step(&up))) @if Some(at) == up.last() { " GiB " (self.up) }
+                        }
                     }
                     @for point in self.points.iter().step_by(stride) {
                         @let (class, shape) = SHAPES[point.series % SHAPES.len()];
