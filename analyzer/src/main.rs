@@ -8,6 +8,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod env;
+mod export;
 mod facts;
 mod failure;
 mod fit;
@@ -123,6 +124,11 @@ enum Command {
         kvtrace report native container -o difference.html\n  kvtrace report runs/native runs/container\n  \
         kvtrace report published.csv -o line.html")]
     Report(report::Options),
+    /// Write traces in the formats of other tools: Perfetto, Parquet, Prometheus
+    #[command(after_long_help = "Examples:\n  kvtrace export native --to perfetto -o native.json\n  \
+        kvtrace export runs/native runs/container --to parquet -o events\n  \
+        kvtrace export native --to prometheus -o /var/lib/node_exporter/kvtrace.prom")]
+    Export(export::Options),
     /// Fail when a run does not keep the bounds that you set, for CI
     Check {
         #[command(flatten)]
@@ -194,6 +200,7 @@ fn main() -> ExitCode {
         Command::Fit { inputs, format } => {
             fit::fit(&inputs).and_then(|fit| print(&render::fit::document(&fit), &fit, format))
         }
+        Command::Export(options) => export::export(&options),
         Command::Report(options) => report::report(&options),
         Command::Plan { plan: options, format } => {
             plan::plan(&options).and_then(|plan| print(&render::plan::document(&plan), &plan, format))

@@ -20,7 +20,7 @@ use serde::Serialize;
 pub use cgroup::{Cgroup, Verdict};
 pub use comparable::{Check, MODEL};
 pub use environment::Difference;
-pub use many::{Group, GroupRun, GroupTerm, Groups, groups, runs_below};
+pub use many::{Group, GroupRun, GroupTerm, Groups, each_run, groups, runs_below};
 pub use owners::OwnerRow;
 
 #[derive(Debug, Serialize)]

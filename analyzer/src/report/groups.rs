@@ -4,7 +4,7 @@ use super::page::{Card, Page, Part};
 use super::svg::waterfall::Kind;
 use super::table::scroll;
 use super::waterfall::{Row, Table};
-use super::{each, figure, many, pair, shown};
+use super::{figure, many, pair, shown};
 use crate::diff::{self, Group, Groups};
 use crate::failure::Failure;
 use crate::{fit, render};
@@ -15,7 +15,7 @@ use std::path::Path;
 /// Those of `diff`. Where no line goes through the runs there is none on the page.
 pub fn page(a: &Path, b: &Path) -> Result<Page, Failure> {
     let groups = diff::groups(a, b)?;
-    let inputs = each(&[a.to_owned(), b.to_owned()]);
+    let inputs = diff::each_run(&[a.to_owned(), b.to_owned()]);
     let fit = fit::fit(&inputs);
     let in_b = |trace: Option<&String>| groups.b.runs.iter().any(|run| Some(&run.trace) == trace);
     let line = match &fit {

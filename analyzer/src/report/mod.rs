@@ -51,13 +51,8 @@ fn page(options: &Options) -> Result<(Page, Result<(), Failure>), Failure> {
         [one] if one.is_dir() && !is_group(one) => run::page(one, &options.places),
         [a, b] if [a, b].into_iter().any(is_group) => groups::page(a, b).map(answered),
         [a, b] if a.is_dir() && b.is_dir() => pair::page(a, b, &options.places).map(answered),
-        several => many::page(&each(several)).map(answered),
+        several => many::page(&diff::each_run(several)).map(answered),
     }
-}
-
-/// Folders of traces stand for the traces in them.
-fn each(inputs: &[PathBuf]) -> Vec<PathBuf> {
-    inputs.iter().flat_map(|path| diff::runs_below(path).unwrap_or_else(|| vec![path.clone()])).collect()
 }
 
 /// As it was given on the command line, for the notes on where the JSON is.
