@@ -148,8 +148,11 @@ fn gauges_are_the_figures_of_show() {
     }
     assert_eq!((value("kvtrace_decisions", "none"), value("kvtrace_kv_cache_bytes", "none")), (Some(0.0), None));
     assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}') && text.contains("label=\"a\\\"b\\\\c"), "{text}");
-    let mode = std::fs::metadata(home.join("kvtrace.prom")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o400, 0o400);
+    // node_exporter reads it as another user; a timeline has the command lines of a trace.
+    export(home, &["native"], "perfetto", "native.json");
+    std::fs::write(home.join("plain"), "").unwrap();
+    let mode = |name| std::fs::metadata(home.join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("kvtrace.prom"), mode("native.json")), (mode("plain"), 0o600));
     let docs = include_str!("../../docs/export.md");
     for series in gauges.keys() {
         let name = series.split('{').next().unwrap();
@@ -240,7 +243,10 @@ fn what_cannot_be_exported_says_why() {
     assert_eq!(std::fs::read_to_string(home.path().join("keep.prom")).unwrap(), "precious");
     assert_eq!(kvtrace(home.path(), &["export", "none", "--to", "parquet", "-o", "events"]).0, 2);
     assert!(!home.path().join("events").exists());
-    assert_eq!(kvtrace(home.path(), &["export", "run", "--to", "parquet", "-o", "keep.prom"]).0, 2);
+    for output in ["keep.prom", "-"] {
+        let (code, _, error) = kvtrace(home.path(), &["export", "run", "--to", "parquet", "-o", output]);
+        assert!(code == 2 && error.contains("hint: name "), "{error}");
+    }
     let (code, out, _) = kvtrace(home.path(), &["export", "run", "--to", "perfetto", "-o", "-"]);
     assert!(code == 0 && serde_json::from_str::<Value>(&out).is_ok());
 }

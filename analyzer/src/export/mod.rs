@@ -29,7 +29,7 @@ pub struct Options {
     /// The format
     #[arg(long, value_enum)]
     pub to: To,
-    /// The file to write, of parquet the folder; `-` for standard output. What is there is replaced file by file, each
+    /// The file to write, of parquet the folder; `-` for standard output, but for parquet. What is there is replaced file by file, each
     /// when the new one is whole
     #[arg(short, long, value_name = "PATH")]
     pub output: PathBuf,

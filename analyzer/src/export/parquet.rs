@@ -62,6 +62,9 @@ const COLUMNS: [(&str, Type, &str); 25] = [
 /// # Errors
 /// Those of loading a trace; bad input if a file cannot be written.
 pub fn write(traces: &[PathBuf], folder: &Path) -> Result<(), Failure> {
+    if folder == Path::new("-") {
+        return Err(Failure::input("a folder of Parquet files is no stream", "name the folder with -o"));
+    }
     for directory in traces {
         // What is no trace says so here, as everywhere.
         let name = load::trace(directory)?.name;
@@ -247,8 +250,5 @@ fn empty() -> Vec<Column> {
 }
 
 fn failed(error: ParquetError) -> Failure {
-    Failure::internal(
-        format!("the Parquet file could not be made: {error}"),
-        "this is a fault in kvtrace, please report it",
-    )
+    Failure::input(format!("the Parquet file could not be written: {error}"), "name a folder with room, with -o")
 }

@@ -38,7 +38,7 @@ pub fn document(diff: &Diff) -> Document {
     sentences.extend(diff.warnings.iter().cloned());
     Document {
         sentences,
-        sections: vec![terms(diff), owners(diff), checks(diff), environment(diff), cgroups(diff)],
+        sections: vec![terms(diff), owners(diff), checks(diff), environment(diff, false), cgroups(diff)],
         main: 0,
     }
 }
@@ -163,15 +163,18 @@ pub fn checks(diff: &Diff) -> Section {
     }
 }
 
-pub fn environment(diff: &Diff) -> Section {
+/// `all`: nothing is left out for brevity.
+pub fn environment(diff: &Diff, all: bool) -> Section {
     let side = |text: &Option<String>| {
-        let text = text.as_deref().map(|text| super::scene::middle(&text.replace('\n', " "), LONGEST_TEXT));
-        Cell::Text(text.unwrap_or_else(|| "-".into()))
+        let text = text.as_deref().map(|text| text.replace('\n', " "));
+        let shown = text.map(|text| if all { text } else { super::scene::middle(&text, LONGEST_TEXT) });
+        Cell::Text(shown.unwrap_or_else(|| "-".into()))
     };
-    let shown = diff.environment.iter().take(SHOWN_DIFFERENCES);
+    let most = if all { usize::MAX } else { SHOWN_DIFFERENCES };
+    let shown = diff.environment.iter().take(most);
     let rows = shown.map(|row| vec![Cell::Text(row.what.clone()), side(&row.a), side(&row.b)]);
     Section {
-        title: match diff.environment.len() > SHOWN_DIFFERENCES {
+        title: match diff.environment.len() > most {
             true => {
                 format!("What else differs: the first {SHOWN_DIFFERENCES} of {} (JSON has all)", diff.environment.len())
             }

@@ -34,7 +34,7 @@ pub fn page(a: &Path, b: &Path, places: &Places) -> Result<Page, Failure> {
         Part::new(
             "environment",
             "What else differs",
-            sections(&[&render::diff::environment(&diff), &render::diff::cgroups(&diff)], &evidence),
+            sections(&[&render::diff::environment(&diff, true), &render::diff::cgroups(&diff)], &evidence),
         ),
         Part::new("owners", "Owners", sections(&[&render::diff::owners(&diff)], &evidence)),
         Part::new("decisions", "Decisions", both(&|run| run.decision(&evidence))),

@@ -6,7 +6,7 @@ use super::svg::bar::bar;
 use super::svg::timeline::{Chart, Mark};
 use super::table::{scroll, section};
 use super::{figure, named};
-use crate::decision::{self, Decision};
+use crate::decision;
 use crate::failure::Failure;
 use crate::history::{self, History, Window};
 use crate::load::Trace;
@@ -161,6 +161,7 @@ impl Run {
     }
 
     pub fn timeline(&self, evidence: &Evidence) -> Markup {
+        let first = self.show.decisions.first().map(|found| found.pid);
         let total = self.show.decisions.first().map(|found| found.total_bytes.value);
         let total = total.or_else(|| self.show.devices.first().map(|device| device.total_bytes));
         let chart = Chart {
@@ -168,7 +169,7 @@ impl Run {
             history: &self.history,
             window: self.window,
             total,
-            phases: &self.show.phases,
+            phases: self.show.phases.iter().filter(|phase| Some(phase.pid) == first).collect(),
             marks: self.marks(),
             title: format!("Memory over time, {}", self.name),
             description:
@@ -185,18 +186,20 @@ impl Run {
         }
     }
 
+    /// Of the process with the largest KV cache: ranks decide alike, and a dozen labels at one place say no more.
     fn marks(&self) -> Vec<Mark> {
-        let decided = |decision: &Decision, at: usize| decision.sizing_query == at;
-        let marks = self.show.queries.iter().zip(&self.trace.queries).enumerate();
-        let marks = marks.filter(|(_, (row, query))| !row.role.is_empty() && query.end <= self.window.end);
+        let Some(first) = self.show.decisions.first() else { return Vec::new() };
+        let queries = self.show.queries.iter().zip(&self.trace.queries).enumerate();
+        let marks = queries.filter(|(_, (row, query))| {
+            !row.role.is_empty() && query.process == first.process && query.end <= self.window.end
+        });
         let mark = |(at, (row, query)): (usize, (&QueryRow, &Query))| {
-            let decides = self.show.decisions.iter().any(|decision| decided(decision, at));
+            let decides = first.sizing_query == at;
             let what = if decides { ", which sized the KV cache" } else { "" };
             let title = format!("query {} ({}){what}", row.role, row.evidence);
             Mark { at: query.end, label: row.role.into(), title, decides }
         };
-        // Ranks decide alike: a dozen labels at one place say no more.
-        marks.map(mark).take(12).collect()
+        marks.map(mark).collect()
     }
 
     /// What the chart shows, at the queries that decided.
@@ -346,7 +349,7 @@ impl Run {
             @if !self.show.files.is_empty() { (fold("Memory files opened", one(&render::show::files(&self.show)))) }
             (fold("Model", several(render::model::sections(&self.show))))
             (fold("Processes", one(&render::show::processes(&self.show))))
-            (fold("Facts, signs of a container, and what was not to be had", several(render::facts::sections(&self.show.facts, false))))
+            (fold("Facts, signs of a container, and what was not to be had", several(render::facts::sections(&self.show.facts, true))))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Memory of the device and of the machine over time: stacked bands, what the program was told, and marks.
 
 use super::{Scale, percent, step, tick};
-use crate::history::{Band, History, What, Window};
+use crate::history::{Band, History, Level, What, Window};
 use crate::phases::Phase;
 use crate::render::escape;
 use crate::report::figure;
@@ -27,7 +27,8 @@ pub struct Chart<'c> {
     pub window: Window,
     /// Of the device, bytes.
     pub total: Option<u64>,
-    pub phases: &'c [Phase],
+    /// Of one process.
+    pub phases: Vec<&'c Phase>,
     pub marks: Vec<Mark>,
     /// For who cannot see it.
     pub title: String,
@@ -78,17 +79,22 @@ impl Chart<'_> {
         (self.part(at) * WIDE).round()
     }
 
-    fn highest(&self) -> f64 {
-        let history = self.history;
-        let held = (0..history.instants.len())
-            .map(|at| history.bands.iter().map(|band| band.levels[at] as f64).sum::<f64>())
-            .fold(0.0, f64::max);
-        let told = history.told.iter().map(|(_, bytes)| *bytes as f64).fold(0.0, f64::max);
-        self.total.map_or(held.max(told), |total| (total as f64).max(held))
+    /// The most that was held at an instant.
+    fn held(&self) -> f64 {
+        let bands = &self.history.bands;
+        let at = |at: usize| bands.iter().map(|band| band.levels[at] as f64).sum::<f64>();
+        (0..self.history.instants.len()).map(at).fold(0.0, f64::max)
+    }
+
+    /// What was told, where it can hang from the top: where that is the device's total, and not what several devices hold.
+    fn told(&self) -> &[Level] {
+        let fits = self.total.is_some_and(|total| self.held() <= total as f64);
+        if fits { &self.history.told } else { &[] }
     }
 
     fn device(&self) -> Markup {
-        let scale = Scale::new(0.0, self.highest());
+        let scale = Scale::new(0.0, self.held().max(self.total.unwrap_or(0) as f64));
+        let told = self.told();
         let mut below = vec![0.0; self.history.instants.len()];
         html! {
             (grid(&scale))
@@ -98,11 +104,11 @@ impl Chart<'_> {
                         title { (escape::terminal(&band.what.name())) }
                     }
                 }
-                @if !self.history.told.is_empty() {
-                    path.told d=(self.told(&scale)) { title { "free, as the program was told; from the top" } }
+                @if !told.is_empty() {
+                    path.told d=(self.told_line(told, &scale)) { title { "free, as the program was told; from the top" } }
                 }
             }
-            @for (at, bytes) in self.dots(&self.history.told) {
+            @for (at, bytes) in self.dots(told) {
                 line.told x1=(percent(self.part(at))) x2=(percent(self.part(at))) y1="0" y2=(percent(scale.part(bytes as f64))) {}
                 circle.told cx=(percent(self.part(at))) cy=(percent(scale.part(bytes as f64))) r="3" {
                     title { "told " (crate::render::gib(bytes.into())) " free" }
@@ -113,7 +119,7 @@ impl Chart<'_> {
     }
 
     /// Dots where they can be told apart.
-    fn dots(&self, line: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    fn dots(&self, line: &[Level]) -> Vec<Level> {
         if line.len() > 120 { Vec::new() } else { line.to_vec() }
     }
 
@@ -145,9 +151,9 @@ impl Chart<'_> {
 
     /// Hanging from the top: what is left between it and the bands is in use, and not by traced processes. Known at the
     /// dots only.
-    fn told(&self, scale: &Scale) -> String {
+    fn told_line(&self, told: &[Level], scale: &Scale) -> String {
         let mut path = String::new();
-        for (at, bytes) in &self.history.told {
+        for (at, bytes) in told {
             let (x, y) = (self.across(*at), (scale.part(*bytes as f64) * HIGH).round());
             let _ = write!(path, "{}{x} {y}", if path.is_empty() { "M" } else { "L" });
         }
@@ -158,7 +164,7 @@ impl Chart<'_> {
         let history = self.history;
         let highest = history.mem_free.iter().chain(&history.page_cache).map(|(_, bytes)| *bytes).max().unwrap_or(0);
         let scale = Scale::new(0.0, highest as f64 * 1.08);
-        let line = |line: &[(u64, u64)]| {
+        let line = |line: &[Level]| {
             let mut path = String::new();
             for (at, bytes) in line {
                 let (x, y) = (self.across(*at), ((1.0 - scale.part(*bytes as f64)) * HIGH).round());
@@ -234,7 +240,7 @@ impl Chart<'_> {
         html! {
             ul.legend {
                 @for band in &self.history.bands { (swatch(class(band, self.history), band.what.name())) }
-                @if !self.history.told.is_empty() { (swatch("told", "free as told, from the top".into())) }
+                @if !self.told().is_empty() { (swatch("told", "free as told, from the top".into())) }
                 @if has_machine {
                     (swatch("memfree", "MemFree".into()))
                     (swatch("cache", "page cache".into()))
