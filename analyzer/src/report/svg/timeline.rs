@@ -109,7 +109,10 @@ impl Chart<'_> {
                 }
             }
             @for (at, bytes) in self.dots(told) {
-                line.told x1=(percent(self.part(at))) x2=(percent(self.part(at))) y1="0" y2=(percent(scale.part(bytes as f64))) {}
+                // Few hang visibly; many are a curtain.
+                @if told.len() <= 16 {
+                    line.told x1=(percent(self.part(at))) x2=(percent(self.part(at))) y1="0" y2=(percent(scale.part(bytes as f64))) {}
+                }
                 circle.told cx=(percent(self.part(at))) cy=(percent(scale.part(bytes as f64))) r="3" {
                     title { "told " (crate::render::gib(bytes.into())) " free" }
                 }
