@@ -115,6 +115,17 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Say over thousands of runs where KV cache was lost, and to what
+    ///
+    /// Groups every trace below a folder by model, runtime, device, host and driver, and takes what each run has less than the
+    /// best run of the same model, runtime and device apart as `diff` does. `kvtrace report --fleet` writes it as a page.
+    #[command(after_long_help = "Examples:\n  kvtrace fleet /srv/traces\n  kvtrace fleet /srv/traces --format csv")]
+    Fleet {
+        /// Folder with trace directories in it, at any depth
+        folder: PathBuf,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
     /// Write what `show`, `diff` or `fit` answer as one HTML page
     ///
     /// One trace, as `show`; two, as `diff`; two folders of traces, as `diff` of groups; more traces or tables of runs, as
@@ -202,6 +213,9 @@ fn main() -> ExitCode {
         }
         Command::Export(options) => export::export(&options),
         Command::Report(options) => report::report(&options),
+        Command::Fleet { folder, format } => {
+            diff::fleet(&folder).and_then(|fleet| print(&render::fleet::document(&fleet), &fleet, format))
+        }
         Command::Plan { plan: options, format } => {
             plan::plan(&options).and_then(|plan| print(&render::plan::document(&plan), &plan, format))
         }

@@ -7,6 +7,7 @@ pub mod diff;
 pub mod escape;
 pub mod facts;
 pub mod fit;
+pub mod fleet;
 pub mod groups;
 pub mod markdown;
 pub mod model;

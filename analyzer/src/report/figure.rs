@@ -13,7 +13,7 @@ pub fn name(text: &str) -> Markup {
 
 pub fn bytes(value: impl Into<i128>, place: Place) -> Markup {
     let value = value.into();
-    marked(&value.to_string(), &gib(value), place)
+    marked(&value.to_string(), &minus(&gib(value)), place)
 }
 
 /// With a sign.

@@ -4,6 +4,7 @@
 
 mod evidence;
 mod figure;
+mod fleet;
 mod groups;
 mod many;
 mod page;
@@ -26,6 +27,9 @@ pub struct Options {
     /// A trace; two traces, the baseline first; two folders of traces; or more traces, and tables of runs
     #[arg(required = true, value_name = "TRACE")]
     pub inputs: Vec<PathBuf>,
+    /// The page of `kvtrace fleet`: one folder with any number of traces below it
+    #[arg(long)]
+    pub fleet: bool,
     /// The file to write; `-` for standard output. A file that is there is replaced when the new one is whole
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
     pub output: PathBuf,
@@ -48,6 +52,11 @@ fn page(options: &Options) -> Result<(Page, Result<(), Failure>), Failure> {
     let is_group = |path: &PathBuf| diff::runs_below(path).is_some();
     let answered = |page| (page, Ok(()));
     match options.inputs.as_slice() {
+        [one] if options.fleet => fleet::page(one).map(answered),
+        several if options.fleet => Err(Failure::input(
+            format!("{} folders: a fleet is what lies below one", several.len()),
+            "give the folder above them",
+        )),
         [one] if one.is_dir() && !is_group(one) => run::page(one, &options.places),
         [a, b] if [a, b].into_iter().any(is_group) => groups::page(a, b).map(answered),
         [a, b] if a.is_dir() && b.is_dir() => pair::page(a, b, &options.places).map(answered),

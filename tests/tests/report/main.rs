@@ -54,6 +54,7 @@ impl Pages {
             self.report("one", &["native/0"]),
             self.report("two", &["native/0", "container/0"]),
             self.report("groups", &["native", "container"]),
+            self.report("fleet", &["--fleet", "."]),
             self.report("many", &["native/0", "native/1", "container/0"]),
         ]
     }
