@@ -10,17 +10,22 @@ mod diff;
 mod doctor;
 mod env;
 mod experiment;
+mod export;
 mod facts;
 mod failure;
 mod fit;
+mod history;
 mod installed;
 mod ledger;
 mod load;
 mod manual;
 mod model;
+mod output;
 mod page_cache;
+mod phases;
 mod plan;
 mod render;
+mod report;
 mod residual;
 mod run;
 mod scene;
@@ -133,6 +138,31 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Say over thousands of runs where KV cache was lost, and to what
+    ///
+    /// Groups every trace below a folder by model, runtime, device, host and driver, and takes what each run has less than the
+    /// best run of the same model, runtime and device apart as `diff` does. `kvtrace report --fleet` writes it as a page.
+    #[command(after_long_help = "Examples:\n  kvtrace fleet /srv/traces\n  kvtrace fleet /srv/traces --format csv")]
+    Fleet {
+        /// Folder with trace directories in it, at any depth
+        folder: PathBuf,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Write what `show`, `diff` or `fit` answer as one HTML page
+    ///
+    /// One trace, as `show`; two, as `diff`; two folders of traces, as `diff` of groups; more traces or tables of runs, as
+    /// `fit`. The page needs no network and no JavaScript, and its figures are those of the command's JSON. It holds
+    /// command lines and environment variables of the traced program: look at it before you pass it on.
+    #[command(after_long_help = "Examples:\n  kvtrace report native -o native.html\n  \
+        kvtrace report native container -o difference.html\n  kvtrace report runs/native runs/container\n  \
+        kvtrace report published.csv -o line.html")]
+    Report(report::Options),
+    /// Write traces in the formats of other tools: Perfetto, Parquet, Prometheus
+    #[command(after_long_help = "Examples:\n  kvtrace export native --to perfetto -o native.json\n  \
+        kvtrace export runs/native runs/container --to parquet -o events\n  \
+        kvtrace export native --to prometheus -o /var/lib/node_exporter/kvtrace.prom")]
+    Export(export::Options),
     /// Fail when a run does not keep the bounds that you set, for CI
     Check {
         #[command(flatten)]
@@ -222,12 +252,15 @@ fn main() -> ExitCode {
         Command::Fit { inputs, format, .. } => {
             fit::fit(&inputs).and_then(|fit| print(&render::fit::document(&fit).patched(&fit.patched), &fit, format))
         }
+        Command::Export(options) => export::export(&options),
+        Command::Report(options) => report::report(&options),
+        Command::Fleet { folder, format } => diff::fleet(&folder)
+            .and_then(|fleet| print(&render::fleet::document(&fleet).patched(&fleet.patched), &fleet, format)),
         Command::Plan { plan: options, format } => {
             plan::plan(&options).and_then(|plan| print(&render::plan::document(&plan), &plan, format))
         }
-        Command::Whatif { whatif: options, format } => {
-            whatif::whatif(&options).and_then(|answer| print(&render::whatif::document(&answer), &answer, format))
-        }
+        Command::Whatif { whatif: options, format } => whatif::whatif(&options)
+            .and_then(|answer| print(&render::whatif::document(&answer).patched(&answer.patched), &answer, format)),
         Command::Experiment { experiment: options, format } => {
             return match experiment_command(&options, format) {
                 Ok(true) => ExitCode::SUCCESS,
@@ -300,11 +333,11 @@ fn check_command(bounds: &check::Options, format: Format) -> Result<bool, Failur
 }
 
 fn print(document: &Document, answer: &impl serde::Serialize, format: Format) -> Result<(), Failure> {
-    write_out(&render::text(document, answer, format))
+    write_out(render::text(document, answer, format))
 }
 
-fn write_out(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+fn write_out(bytes: impl AsRef<[u8]>) -> Result<(), Failure> {
+    match std::io::stdout().write_all(bytes.as_ref()) {
         // `kvtrace show | head` is no failure.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),

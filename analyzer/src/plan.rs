@@ -1,5 +1,6 @@
 //! `kvtrace plan`: what a KV cache of some size holds for a model, and the settings that give it.
 
+use crate::decision::Decision;
 use crate::failure::Failure;
 use crate::{decision, ledger, load};
 use kvtrace_sizing::Refusal;
@@ -122,11 +123,6 @@ pub fn plan(options: &Options) -> Result<Plan, Failure> {
     let block = size.bytes_per_block(tokens_per_block).map_err(refused)?;
     let blocks = kv_bytes.checked_div(block).unwrap_or(0);
     let tokens = blocks.saturating_mul(tokens_per_block);
-    let capacity = CONTEXTS.map(|context| Capacity {
-        context,
-        requests: requests(tokens, context, tokens_per_block),
-        beyond_model: model.context.is_some_and(|most| context > most),
-    });
     Ok(Plan {
         kv_dtype: format!("{element:?}").to_lowercase(),
         kv_bytes_per_token: size.bytes_per_token,
@@ -139,11 +135,38 @@ pub fn plan(options: &Options) -> Result<Plan, Failure> {
         sliding_layers: size.sliding_layers,
         recurrent_layers: size.recurrent_layers,
         window: size.window,
-        capacity: capacity.into(),
+        capacity: capacity(tokens, tokens_per_block, model.context),
         settings: settings(options.runtime, kv_bytes, tokens),
         notes: notes(&size, options),
         model: model.kind,
     })
+}
+
+/// `most`: tokens that the model was made for, if known.
+fn capacity(tokens: u64, tokens_per_block: u64, most: Option<u64>) -> Vec<Capacity> {
+    let of = |context| Capacity {
+        context,
+        requests: requests(tokens, context, tokens_per_block),
+        beyond_model: most.is_some_and(|most| context > most),
+    };
+    CONTEXTS.map(of).into()
+}
+
+/// What the cache of a decision holds, as far as the run tells by itself.
+#[derive(Debug, Serialize)]
+pub struct Held {
+    pub pid: u32,
+    pub tokens: u64,
+    /// 1 where it is not known, which counts no room at the end of a request's last block.
+    pub tokens_per_block: u64,
+    pub capacity: Vec<Capacity>,
+}
+
+/// `None` where nothing tells how many tokens it holds.
+pub fn held(decision: &Decision) -> Option<Held> {
+    let tokens = decision.tokens.as_ref()?.value;
+    let tokens_per_block = decision.tokens_per_block.as_ref().map_or(1, |fact| fact.value.max(1));
+    Some(Held { pid: decision.pid, tokens, tokens_per_block, capacity: capacity(tokens, tokens_per_block, None) })
 }
 
 /// Bytes of the cache on one rank, and where they come from.

@@ -8,6 +8,8 @@ use crate::ledger::{self, Ledger, Owner};
 use crate::load::events::{Device, Eviction, FileRead, Query, Trace, View};
 use crate::model::{self, Model};
 use crate::page_cache::{self, PageCache};
+use crate::phases::{self, Phase};
+use crate::plan::{self, Held};
 use crate::render::Format;
 use crate::scene::{self, Line, Scene};
 use crate::symbols::{Native, Places, Symbols};
@@ -62,6 +64,10 @@ pub struct Show {
     /// asked for.
     pub scenes: Vec<Scene>,
     pub timeline: Option<Timeline>,
+    /// Of each decision.
+    pub phases: Vec<Phase>,
+    /// Of each decision whose tokens are known.
+    pub capacities: Vec<Held>,
     pub facts: Facts,
     pub queries: Vec<QueryRow>,
     pub files: Vec<FileRow>,
@@ -285,6 +291,8 @@ fn assemble(trace: &Trace, ledger: Ledger, decisions: Vec<Decision>, symbols: &S
         processes: processes(trace, &ledger),
         scenes: wanted.iter().filter_map(scene).collect(),
         timeline: timeline::of(trace, &ledger, &decisions, role),
+        phases: phases::of(trace, &decisions),
+        capacities: decisions.iter().filter_map(plan::held).collect(),
         facts: facts::of(trace),
         queries: queries.map(|(at, query)| row(trace, &ledger, symbols, at, query, role(at), begin)).collect(),
         files: trace.reads.iter().map(|read| file_row(trace, symbols, read, begin)).collect(),

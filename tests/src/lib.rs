@@ -2,6 +2,7 @@
 //!
 //! The tests run what a user installs. `scripts/build` makes it, and `scripts/test` calls that first.
 
+pub mod browser;
 pub mod docker;
 pub mod elf;
 pub mod hooks;

@@ -87,6 +87,11 @@ pub fn runs_below(folder: &Path) -> Option<Vec<PathBuf>> {
     (!runs.is_empty()).then_some(runs)
 }
 
+/// Folders of traces stand for the traces in them.
+pub fn each_run(inputs: &[PathBuf]) -> Vec<PathBuf> {
+    inputs.iter().flat_map(|path| runs_below(path).unwrap_or_else(|| vec![path.clone()])).collect()
+}
+
 /// Compares two groups of runs; `a` is the baseline. A side may be one trace.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ mod attribution;
 mod cgroup;
 mod comparable;
 mod environment;
+mod fleet;
 mod many;
 mod owners;
 
@@ -21,7 +22,8 @@ use serde::Serialize;
 pub use cgroup::{Cgroup, Verdict};
 pub use comparable::{Check, MODEL};
 pub use environment::Difference;
-pub use many::{Group, GroupRun, Groups, groups, runs_below};
+pub use fleet::{Cause, Fleet, FleetGroup, fleet};
+pub use many::{Group, GroupRun, GroupTerm, Groups, each_run, groups, runs_below};
 pub use owners::OwnerRow;
 
 #[derive(Debug, Serialize)]

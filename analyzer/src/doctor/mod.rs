@@ -82,7 +82,7 @@ pub fn command(options: &Options) -> Result<ExitCode, Failure> {
     let report = examine(options);
     let format = if options.json { Format::Json } else { options.format };
     match format {
-        Format::Table => crate::write_out(&render::terminal(&report))?,
+        Format::Table => crate::write_out(render::terminal(&report))?,
         _ => crate::print(&render::document(&report), &report, format)?,
     }
     Ok(if report.traceable { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -97,6 +97,19 @@ pub fn experiment(options: &Options) -> Result<Outcome, Failure> {
     Ok(Outcome::Report(Box::new(report)))
 }
 
+/// What came out of the experiment in a folder, as far as it has been run.
+///
+/// # Errors
+/// Bad input if it is none, or is being run.
+pub fn reported(folder: &Path) -> Result<Report, Failure> {
+    let path = folder.join("experiment.json");
+    let failed =
+        |why: String| Failure::input(format!("{}: {why}", path.display()), "name a folder of `kvtrace experiment`");
+    let text = std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+    let spec: Spec = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+    result::report(&spec, &Folder::open(folder, &spec)?, &order::plan(&spec))
+}
+
 fn run(spec: &Spec, plan: &[Planned], folder: &mut Folder) -> Result<(), Failure> {
     let left = plan.iter().filter(|run| !folder.has(&spec.arms[run.arm].name, run.repetition)).count();
     if left < plan.len() {

@@ -45,7 +45,11 @@ pub fn pair(a: &Path, b: &Path) -> Result<(Trace, Trace), Failure> {
     })
 }
 
-fn files(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// The files of a trace directory.
+///
+/// # Errors
+/// As of [`trace`].
+pub fn files(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     let shown = directory.display();
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,

@@ -14,7 +14,7 @@ const NAMED: f64 = 0.5;
 pub fn document(diff: &Diff, all: bool) -> Document {
     let mut sentences = vec![answer(diff)];
     if diff.simulated {
-        sentences.push("Run on a simulated GPU: the order of calls is real, the device is not.".into());
+        sentences.push(super::SIMULATED.into());
     }
     let differs = |check: &&Check| check.same == Some(false) && check.check != MODEL;
     let differing = diff.checks.iter().filter(differs);
@@ -40,12 +40,12 @@ pub fn document(diff: &Diff, all: bool) -> Document {
     sentences.extend(super::verdicts::summary(&diff.verdicts, all));
     let mut sections = vec![terms(diff)];
     sections.extend(super::verdicts::sections("What may have made the difference", &diff.verdicts, all));
-    sections.extend([owners(diff), checks(diff), environment(diff), cgroups(diff)]);
+    sections.extend([owners(diff), checks(diff), environment(diff, false), cgroups(diff)]);
     Document { sentences, sections, main: 0, more: Vec::new() }
 }
 
 /// `The KV cache of B is 17.10 GiB smaller than A's (44.31 GiB -> 27.21 GiB); 98.9 % of it is page cache: ...`
-fn answer(diff: &Diff) -> String {
+pub fn answer(diff: &Diff) -> String {
     let (a, b) = (i128::from(diff.a.kv_cache_bytes), i128::from(diff.b.kv_cache_bytes));
     let difference = diff.difference_bytes;
     if difference == 0 {
@@ -80,7 +80,7 @@ fn answer(diff: &Diff) -> String {
 }
 
 /// What is nothing on both sides is left out; JSON has all.
-fn shown(term: &Term) -> bool {
+pub fn shown(term: &Term) -> bool {
     let quantity = |bytes: Option<i128>| bytes.is_some_and(|bytes| bytes != 0);
     term.kv_change_bytes != 0 || quantity(term.a_bytes) || quantity(term.b_bytes) || term.note.is_some()
 }
@@ -126,7 +126,7 @@ fn terms(diff: &Diff) -> Section {
     }
 }
 
-fn owners(diff: &Diff) -> Section {
+pub fn owners(diff: &Diff) -> Section {
     let rows = diff.owners.iter().take(SHOWN_OWNERS).map(|owner| {
         vec![
             Cell::Text(super::show::file_name(&owner.module).into()),
@@ -143,7 +143,7 @@ fn owners(diff: &Diff) -> Section {
     }
 }
 
-fn checks(diff: &Diff) -> Section {
+pub fn checks(diff: &Diff) -> Section {
     let rows = diff.checks.iter().map(|check| {
         let same = match check.same {
             Some(true) => "same",
@@ -159,15 +159,18 @@ fn checks(diff: &Diff) -> Section {
     }
 }
 
-fn environment(diff: &Diff) -> Section {
+/// `all`: nothing is left out for brevity.
+pub fn environment(diff: &Diff, all: bool) -> Section {
     let side = |text: &Option<String>| {
-        let text = text.as_deref().map(|text| super::scene::middle(&text.replace('\n', " "), LONGEST_TEXT));
-        Cell::Text(text.unwrap_or_else(|| "-".into()))
+        let text = text.as_deref().map(|text| text.replace('\n', " "));
+        let shown = text.map(|text| if all { text } else { super::scene::middle(&text, LONGEST_TEXT) });
+        Cell::Text(shown.unwrap_or_else(|| "-".into()))
     };
-    let shown = diff.environment.iter().take(SHOWN_DIFFERENCES);
+    let most = if all { usize::MAX } else { SHOWN_DIFFERENCES };
+    let shown = diff.environment.iter().take(most);
     let rows = shown.map(|row| vec![Cell::Text(row.what.clone()), side(&row.a), side(&row.b)]);
     Section {
-        title: match diff.environment.len() > SHOWN_DIFFERENCES {
+        title: match diff.environment.len() > most {
             true => {
                 format!("What else differs: the first {SHOWN_DIFFERENCES} of {} (JSON has all)", diff.environment.len())
             }
@@ -178,7 +181,7 @@ fn environment(diff: &Diff) -> Section {
     }
 }
 
-fn cgroups(diff: &Diff) -> Section {
+pub fn cgroups(diff: &Diff) -> Section {
     let rows = diff.cgroups.iter().map(|cgroup| {
         let bytes = |bytes: Option<u64>, none: &str| {
             Cell::Text(bytes.map_or_else(|| none.to_owned(), |bytes| gib(bytes.into())))

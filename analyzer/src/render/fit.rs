@@ -4,6 +4,8 @@ use super::{Cell, Document, Section};
 use crate::fit::{Between, Fit};
 use kvtrace_sizing::GIB;
 
+pub const SIMULATED: &str = "Runs on the simulated GPU are among these.";
+
 pub fn document(fit: &Fit) -> Document {
     let gib = |bytes: u64| bytes as f64 / GIB as f64;
     let formula = match fit.total_bytes {
@@ -25,15 +27,8 @@ pub fn document(fit: &Fit) -> Document {
     }
     sentences.extend(fit.warnings.iter().map(|warning| format!("Careful: {warning}.")));
     if fit.simulated {
-        sentences.push("Runs on the simulated GPU are among these.".into());
+        sentences.push(SIMULATED.into());
     }
-    let hypotheses = fit.hypotheses.iter().map(|hypothesis| {
-        vec![
-            Cell::Text(hypothesis.name.clone()),
-            Cell::Text(hypothesis.verdict.name().into()),
-            Cell::Text(hypothesis.because.clone()),
-        ]
-    });
     let bytes = |gib: f64| (gib * GIB as f64).round() as i128;
     let runs = fit.runs.iter().map(|run| {
         let labels: Vec<_> = run.labels.values().map(String::as_str).collect();
@@ -47,11 +42,7 @@ pub fn document(fit: &Fit) -> Document {
         ]
     });
     let mut sections = vec![
-        Section {
-            title: "Hypotheses".into(),
-            columns: vec!["hypothesis", "verdict", "because"],
-            rows: hypotheses.collect(),
-        },
+        hypotheses(fit),
         Section { title: "Runs".into(), columns: vec!["run", "peak", "kv", "residual", ""], rows: runs.collect() },
     ];
     sections.extend(fit.between.iter().map(between));
@@ -71,4 +62,15 @@ fn between(between: &Between) -> Section {
         columns: vec!["runs", "peak", "by the line", "kv", "unexplained"],
         rows: rows.collect(),
     }
+}
+
+pub fn hypotheses(fit: &Fit) -> Section {
+    let rows = fit.hypotheses.iter().map(|hypothesis| {
+        vec![
+            Cell::Text(hypothesis.name.clone()),
+            Cell::Text(hypothesis.verdict.name().into()),
+            Cell::Text(hypothesis.because.clone()),
+        ]
+    });
+    Section { title: "Hypotheses".into(), columns: vec!["hypothesis", "verdict", "because"], rows: rows.collect() }
 }

@@ -1,7 +1,7 @@
 //! `kvtrace diff` of several runs a side, as sentences and tables.
 
 use super::{Cell, Document, Section, gib};
-use crate::diff::{Group, Groups};
+use crate::diff::{Group, GroupTerm, Groups};
 
 pub fn document(groups: &Groups) -> Document {
     let mut sentences = Vec::new();
@@ -11,13 +11,13 @@ pub fn document(groups: &Groups) -> Document {
     }
     sentences.push(answer(groups));
     if groups.simulated {
-        sentences.push("Run on a simulated GPU: the order of calls is real, the device is not.".into());
+        sentences.push(super::SIMULATED.into());
     }
     sentences.extend(groups.warnings.iter().map(|warning| format!("Careful: {warning}.")));
     Document { sentences, sections: vec![terms(groups), runs(groups)], main: 0, more: Vec::new() }
 }
 
-fn answer(groups: &Groups) -> String {
+pub fn answer(groups: &Groups) -> String {
     let (a, b) = (&groups.a, &groups.b);
     let counts = format!("{} runs of A and {} of B", a.runs.len(), b.runs.len());
     let means = format!("{} -> {}", gib(a.mean_kv_cache_bytes), gib(b.mean_kv_cache_bytes));
@@ -45,15 +45,18 @@ fn answer(groups: &Groups) -> String {
     text + "."
 }
 
+/// What is nothing in all runs is left out; JSON has all.
+pub fn shown(term: &GroupTerm) -> bool {
+    term.kv_change_bytes != 0 || term.interval_bytes.is_some_and(|[low, high]| low != 0 || high != 0)
+}
+
 fn terms(groups: &Groups) -> Section {
     let row = |title: &str, change: i128, interval: Option<[i128; 2]>, share: Option<f64>, known: &str| {
         let [low, high] = interval.map_or([Cell::Empty, Cell::Empty], |ends| ends.map(Cell::Change));
         let share = share.map_or(Cell::Empty, Cell::Share);
         vec![Cell::Text(title.into()), Cell::Change(change), low, high, share, Cell::Text(known.into())]
     };
-    let shown = groups.terms.iter().filter(|term| {
-        term.kv_change_bytes != 0 || term.interval_bytes.is_some_and(|[low, high]| low != 0 || high != 0)
-    });
+    let shown = groups.terms.iter().filter(|term| shown(term));
     let mut rows: Vec<_> = shown
         .map(|term| row(term.title, term.kv_change_bytes, term.interval_bytes, term.share, term.confidence.name()))
         .collect();

@@ -9,6 +9,7 @@ pub mod escape;
 pub mod experiment;
 pub mod facts;
 pub mod fit;
+pub mod fleet;
 pub mod groups;
 pub mod markdown;
 pub mod model;
@@ -38,6 +39,9 @@ pub enum Format {
     Csv,
 }
 
+/// What is said of two runs or groups of which one is a simulation.
+pub const SIMULATED: &str = "Run on a simulated GPU: the order of calls is real, the device is not.";
+
 /// An answer as sentences and tables.
 #[derive(Debug, Default)]
 pub struct Document {
@@ -53,13 +57,17 @@ pub struct Document {
 impl Document {
     /// Says before anything else that programs were told other figures than the real ones, if they were.
     pub fn patched(mut self, rules: &[String]) -> Document {
-        if !rules.is_empty() {
-            let sentence =
-                format!("Patched run: where a rule says so, the program was not told the truth: {}.", rules.join("; "));
+        if let Some(sentence) = patched(rules) {
             self.sentences.insert(0, sentence);
         }
         self
     }
+}
+
+/// That programs were told other figures than the real ones, and by which rules.
+pub fn patched(rules: &[String]) -> Option<String> {
+    let rules = (!rules.is_empty()).then(|| rules.join("; "))?;
+    Some(format!("Patched run: where a rule says so, the program was not told the truth: {rules}."))
 }
 
 #[derive(Debug)]

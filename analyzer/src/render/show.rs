@@ -16,12 +16,7 @@ pub fn document(show: &Show, all: bool) -> Document {
         Some(found) => sentences.push(decision::answer(found)),
         None => sentences.push(format!("{}: no KV cache was sized in this trace.", show.trace)),
     }
-    if show.simulated {
-        sentences.push(format!(
-            "Run on a simulated GPU ({}): the order of calls is real, the device is not.",
-            show.device.as_deref().unwrap_or_default()
-        ));
-    }
+    sentences.extend(simulated(show));
     if show.decisions.len() > 1 {
         sentences.push(format!(
             "{} processes sized a KV cache; the largest is shown in the first line.",
@@ -87,7 +82,13 @@ fn evictions(show: &Show) -> Option<String> {
     ))
 }
 
-fn queries(show: &Show, all: bool) -> Section {
+/// What is said first of a simulation.
+pub fn simulated(show: &Show) -> Option<String> {
+    let device = show.device.as_deref().unwrap_or_default();
+    show.simulated.then(|| format!("Run on a simulated GPU ({device}): the order of calls is real, the device is not."))
+}
+
+pub fn queries(show: &Show, all: bool) -> Section {
     let whole = all || show.queries.len() <= SHOWN_QUERIES;
     let rows: Vec<_> = show.queries.iter().filter(|query| whole || !query.role.is_empty()).collect();
     let title = match whole {
@@ -142,7 +143,7 @@ pub fn file_name(path: &str) -> &str {
     }
 }
 
-fn owners(show: &Show) -> Section {
+pub fn owners(show: &Show) -> Section {
     let rows = show.owners.iter().take(SHOWN_OWNERS).map(|owner| {
         vec![
             Cell::Text(file_name(&owner.module).into()),
@@ -164,7 +165,7 @@ fn owners(show: &Show) -> Section {
     }
 }
 
-fn files(show: &Show) -> Section {
+pub fn files(show: &Show) -> Section {
     let rows = show.files.iter().take(SHOWN_FILES).map(|file| {
         vec![
             Cell::Text(file.evidence.clone()),
@@ -181,7 +182,7 @@ fn files(show: &Show) -> Section {
     Section { title, columns: vec!["evidence", "at", "opened by", "function", "file"], rows: rows.collect() }
 }
 
-fn processes(show: &Show) -> Section {
+pub fn processes(show: &Show) -> Section {
     let rows = show.processes.iter().map(|process| {
         let indent = "  ".repeat(process.depth as usize);
         vec![

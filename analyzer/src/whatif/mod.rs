@@ -98,6 +98,8 @@ pub struct WhatIf {
     pub trace: String,
     pub runtime: &'static str,
     pub simulated: bool,
+    /// The rules by which programs were told other figures than the real ones.
+    pub patched: Vec<String>,
     pub observed: Outcome,
     pub predicted: Outcome,
     /// Predicted less observed.
@@ -186,6 +188,7 @@ pub fn whatif(options: &Options) -> Result<WhatIf, Failure> {
         trace: trace.name.clone(),
         runtime: decision.runtime,
         simulated: trace.simulated(),
+        patched: trace.patched(),
         observed: Outcome {
             kv_bytes: observed,
             tokens: decision.tokens.as_ref().map(|fact| fact.value),
