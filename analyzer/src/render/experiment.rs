@@ -8,13 +8,15 @@ pub fn document(report: &Report) -> Document {
     let count = |verdict: Verdict| report.hypotheses.iter().filter(|found| found.verdict == verdict).count();
     let mut sentences = vec![match report.hypotheses.len() {
         0 => format!("{} runs of one arm: there is nothing to compare.", report.ended),
-        all => format!(
-            "Of {all} prediction{}, {} held, {} did not, and of {} the runs cannot tell.",
-            if all == 1 { "" } else { "s" },
-            count(Verdict::Supported),
-            count(Verdict::Refuted),
-            count(Verdict::CannotTell)
-        ),
+        all => {
+            let open = match count(Verdict::CannotTell) {
+                0 => String::new(),
+                open => format!("; {open} cannot be told by these runs"),
+            };
+            let plural = if all == 1 { "" } else { "s" };
+            let (held, not) = (count(Verdict::Supported), count(Verdict::Refuted));
+            format!("Of {all} prediction{plural} {held} held and {not} did not{open}.")
+        }
     }];
     if report.simulated {
         sentences.push("Run on a simulated GPU: the order of calls is real, the device is not.".into());

@@ -40,8 +40,8 @@ pub fn page(folder: &Path) -> Result<Page, Failure> {
         parts: vec![
             Part::new("runs", "Every run, in its order", chart(&report)),
             Part::new("arms", "Arms", arms(&report)),
-            Part::new("predictions", "Predictions", of(1)),
-            Part::new("all", "The runs", of(2)),
+            Part::new("predictions", "What was predicted", of(1)),
+            Part::new("all", "Run by run", of(2)),
         ],
         sources: vec![("experiment".into(), format!("{}/report.json", shown(folder)))],
     })
@@ -61,7 +61,7 @@ fn cards(report: &Report) -> Vec<Card> {
     ];
     if let Some((base, mean)) = report.arms.first().and_then(|arm| Some((arm, arm.mean_bytes?))) {
         cards.push(Card {
-            label: format!("{}, the baseline", base.name),
+            label: format!("Baseline: {}", base.name),
             figure: figure::bytes(mean, Some("experiment/arms/0/mean_bytes")),
             note: html! { "mean of " (figure::count(base.runs as u64, Some("experiment/arms/0/runs"))) " runs" },
         });
@@ -85,7 +85,7 @@ fn chart(report: &Report) -> Markup {
         id: "order",
         title: "KV cache of every run, in the order in which they were made".into(),
         description: "A point for each run, with a shape for each arm. The table of runs has the figures.".into(),
-        across: "run",
+        across: "run, in their order",
         up: "of KV cache",
         points: report.runs.iter().filter_map(point).collect(),
         series: names.clone(),

@@ -121,7 +121,7 @@ pub fn scatter(fit: &Fit, series: &[String]) -> Markup {
             "{} runs, a point each, and the line through them with slope {slope:.3}. The table of runs has the figures.",
             fit.runs.len()
         ),
-        across: "peak: device memory that was not free when the cache was sized",
+        across: "peak: device memory that was not free when the cache was sized, GiB",
         up: "of KV cache",
         points,
         series: names,

@@ -32,6 +32,8 @@ pub fn section(section: &Section, evidence: &Evidence, side: &'static str) -> Ma
                         Cell::Text(text) if linked => td.evidence { (evidence.links(text, side)) },
                         // What a row is about has a level of its own where it is indented.
                         Cell::Text(text) if at == 0 => th scope="row" { (indent(text)) (figure::name(text.trim_start())) },
+                        // One of three words.
+                        Cell::Text(_) if section.columns.get(at) == Some(&"verdict") => td.keep { (figure::cell(cell)) },
                         Cell::Text(_) if is_number(at) => td.words { (figure::cell(cell)) },
                         _ => td.num[is_number(at)] { (figure::cell(cell)) },
                     }

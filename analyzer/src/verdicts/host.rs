@@ -75,7 +75,8 @@ fn drop_cache(case: &Case) -> Remedy {
     let text = "before it sizes its cache, drop the page cache: sync; echo 1 > /proc/sys/vm/drop_caches (root)";
     match weights >= case.floor {
         true => Remedy::new(format!(
-            "{text}; {} are the model's own files, which `dd if=FILE iflag=nocache count=0` drops without root",
+            "{text}; {} are the model's own files, which `kvtrace run --evict-weights` gives back without root each time \
+             before it asks, and `dd if=FILE iflag=nocache count=0` once",
             gib(weights)
         )),
         false => Remedy::new(text),

@@ -65,7 +65,7 @@ fn what_does_not_hold_is_refuted() {
     let mut command = kvtrace(&bench, &["-o", "answer", "--repetitions", "3"]);
     command.args(arms.iter().flat_map(|arm| ["--arm", arm])).args(["--", &workload, "serve"]);
     let shown = text(&run(&mut command).stdout);
-    assert!(shown.starts_with("Of 2 predictions, 0 held, 1 did not, and of 1 the runs cannot tell.\n"), "{shown}");
+    assert!(shown.starts_with("Of 2 predictions 0 held and 1 did not; 1 cannot be told by these runs.\n"), "{shown}");
     // Two runs of each tell nothing.
     let mut command = kvtrace(&bench, &["-o", "few", "--repetitions", "2", "--format", "json"]);
     command.args(["--arm", "baseline", "--arm", "less: patch=free=-5GiB", "--", &workload, "serve"]);

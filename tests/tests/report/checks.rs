@@ -16,8 +16,8 @@ pub fn is_sound(browser: &mut Browser, view: &str) {
             return {
                 landmarks: ['header', 'nav', 'main', 'footer'].map((it) => all(it).length),
                 language: document.documentElement.lang,
-                title: document.title.startsWith('simulated: '),
-                first: document.querySelector('header').textContent.trim().startsWith('Simulated.'),
+                title: /^(patched: )?simulated: /.test(document.title),
+                first: /^(Patched run: [^.]*\.)?Simulated\./.test(document.querySelector('header').textContent.trim()),
                 headings: levels[0] === 1 && levels.filter((it) => it === 1).length === 1
                     && levels.every((it, at) => at === 0 || it - levels[at - 1] <= 1),
                 bare: all('table').filter((it) => !it.caption || !it.querySelector('thead th[scope=col]')

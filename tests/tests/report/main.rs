@@ -27,6 +27,20 @@ impl Pages {
                 std::fs::remove_file(pages.bench.path("fill.bin")).unwrap();
             }
         }
+        let workload = kit("bin/kvtrace-workload").display().to_string();
+        let arms = [
+            "--arm",
+            "baseline",
+            "--arm",
+            "less: patch=free=-5GiB",
+            "--arm",
+            "vague: argument=--fraction argument=0.8",
+        ];
+        let mut experiment = pages.bench.plain(kit("bin/kvtrace"));
+        run(experiment
+            .args(["experiment", "-o", "answer", "--repetitions", "3"])
+            .args(arms)
+            .args(["--", &workload, "serve"]));
         pages
     }
 
@@ -56,6 +70,7 @@ impl Pages {
             self.report("groups", &["native", "container"]),
             self.report("fleet", &["--fleet", "."]),
             self.report("many", &["native/0", "native/1", "container/0"]),
+            self.report("answer-page", &["answer"]),
         ]
     }
 }

@@ -74,7 +74,7 @@ impl Scatter<'_> {
                     line.tick x1=(x.across(*at)) x2=(x.across(*at)) y1=(HEIGHT) y2=(HEIGHT + 5) {}
                     text.tick x=(x.across(*at)) y=(HEIGHT + 18) text-anchor="middle" { (tick(*at, step(&across))) }
                 }
-                text.tick x="50%" y=(HEIGHT + 35) text-anchor="middle" { (self.across) ", GiB" }
+                text.tick x="50%" y=(HEIGHT + 35) text-anchor="middle" { (self.across) }
             }
             @if self.series.len() > 1 {
                 ul.legend {
