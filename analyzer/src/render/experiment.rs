@@ -62,14 +62,14 @@ fn hypotheses(report: &Report) -> Section {
 fn runs(report: &Report) -> Section {
     let rows = report.runs.iter().map(|run| {
         vec![
-            Cell::Count(run.position as u64),
             Cell::Text(run.arm.clone()),
             Cell::Count(run.repetition as u64),
+            Cell::Count(run.position as u64),
             run.kv_bytes
                 .map_or_else(|| Cell::Text(run.problem.clone().unwrap_or_default()), |bytes| Cell::Bytes(bytes.into())),
             Cell::Text(format!("{:.1} s", run.seconds)),
         ]
     });
     let title = format!("Runs in their order, in {}", report.folder);
-    Section { title, columns: vec!["run", "arm", "repetition", "kv cache", "took"], rows: rows.collect() }
+    Section { title, columns: vec!["arm", "repetition", "run", "kv cache", "took"], rows: rows.collect() }
 }
