@@ -247,7 +247,7 @@ fn main() -> ExitCode {
         Command::Fit { inputs, page: Some(title), .. } => {
             let named: Vec<_> = inputs.iter().map(|input| input.display().to_string()).collect();
             let command = format!("kvtrace fit {} --page '{title}'", named.join(" "));
-            fit::fit(&inputs).and_then(|fit| write_out(&render::page::page(&fit, &title, &command)))
+            fit::fit(&inputs).and_then(|fit| write_out(render::page::page(&fit, &title, &command)))
         }
         Command::Fit { inputs, format, .. } => {
             fit::fit(&inputs).and_then(|fit| print(&render::fit::document(&fit).patched(&fit.patched), &fit, format))
@@ -315,7 +315,7 @@ fn simulate_command(options: &simulate::Options) -> Result<u8, Failure> {
 fn experiment_command(options: &experiment::Options, format: Format) -> Result<bool, Failure> {
     match experiment::experiment(options)? {
         experiment::Outcome::Plan(lines) => {
-            write_out(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+            write_out(lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
             Ok(true)
         }
         experiment::Outcome::Report(report) => {

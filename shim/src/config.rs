@@ -70,11 +70,7 @@ pub fn read() {
             b"KVTRACE_PATCH" if !config.patch.push(value) => {
                 config.warning = "KVTRACE_PATCH is longer than 1024 bytes: nothing is changed";
             }
-            b"KVTRACE_SIM_STATE" if !value.is_empty() => {
-                if !(config.pool.push(value) && config.pool.push(b".pool\0")) {
-                    config.pool.clear();
-                }
-            }
+            b"KVTRACE_SIM_STATE" if !value.is_empty() => config.pool = beside(value),
             b"KVTRACE_DISABLE" => match value {
                 b"1" => disabled = true,
                 b"" | b"0" => {}
@@ -116,6 +112,15 @@ pub fn read() {
         }
     }
     READY.store(!disabled, Ordering::Release);
+}
+
+/// The file of [`crate::host`] beside the state file; empty if its path is too long.
+fn beside(state: &[u8]) -> Text<1024> {
+    let mut path = Text::new();
+    if !(path.push(state) && path.push(b".pool\0")) {
+        path.clear();
+    }
+    path
 }
 
 /// Lets `prepare` read what the user asked to be changed; if it cannot, nothing is. From the constructor only.
