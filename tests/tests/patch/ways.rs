@@ -1,8 +1,11 @@
 use crate::{Changed, GIB, asked, changes, only};
 use kvtrace_tests::Bench;
 
-/// Each kind of rule: as written, what becomes of a figure, and what is more than the machine gives.
-const KINDS: [(&str, fn(u64) -> u64); 4] = [
+/// What becomes of a figure.
+type Becomes = fn(u64) -> u64;
+
+/// Each kind of rule: as written, and what it does.
+const KINDS: [(&str, Becomes); 4] = [
     ("=3GiB", |_| 3 * GIB),
     ("=-2GiB", |real| real - 2 * GIB),
     ("=x0.25", |real| (u128::from(real) * 250_000 / 1_000_000) as u64),
