@@ -151,3 +151,36 @@ fn where_no_hip_is_none_is_found() {
     assert_eq!(String::from_utf8(plain).unwrap(), String::from_utf8(traced).unwrap());
     assert!(!bench.path("trace").exists());
 }
+
+/// What the user wants told of free memory is told of a GPU of AMD's too, and its total by all that tell it.
+#[test]
+fn answers_are_changed_as_the_rules_say() {
+    let bench = Bench::new();
+    let program = linked(&bench, &fake(&bench, false));
+    let output = run(bench.traced(program).env("KVTRACE_PATCH", "free=-1GiB;total=6GiB"));
+    let told: Vec<Value> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let trace = bench.trace();
+    let patches = trace.events("patch");
+    let of = |field: &'static str, query: &Value| {
+        let found = patches.iter().find(|patch| patch["of"] == query["n"] && patch["field"] == field);
+        let found = found.unwrap_or_else(|| panic!("{field} of {query}"));
+        (found["real"].as_u64().unwrap(), found["reported"].as_u64().unwrap())
+    };
+    let queries: Vec<&Value> =
+        trace.calls("query", "hipMemGetInfo").into_iter().filter(|query| query["depth"] == 0).collect();
+    assert_eq!((told.len(), queries.len()), (2, 2));
+    for (told, query) in told.iter().zip(queries) {
+        let (real, reported) = of("free", query);
+        assert_eq!(reported, (real - (1 << 30)).min(6 << 30), "not more than all");
+        assert_eq!(of("total", query), (8 << 30, 6 << 30));
+        assert_eq!(
+            (told["free"].as_u64(), told["total"].as_u64()),
+            (Some(reported), Some(6 << 30)),
+            "the program has it"
+        );
+    }
+    for function in ["hipGetDeviceProperties", "hipDeviceTotalMem"] {
+        assert!(trace.calls("query", function).iter().all(|query| query["total"] == 6_u64 << 30), "{function}");
+    }
+}

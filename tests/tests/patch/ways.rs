@@ -12,20 +12,24 @@ const KINDS: [(&str, Becomes); 4] = [
     ("=+256MiB;i-know", |real| real + (256 << 20)),
 ];
 
-/// On a GPU with memory of its own.
 #[test]
 fn every_api_of_a_gpu_tells_what_the_rule_says() {
+    // Once the outermost call is the runtime's, once the driver's, and never both. NVML tells nothing of shared memory.
+    every_kind("h100-80", 85_017_493_504, &["driver", "by-address", "runtime", "nvml", "nvml-2"]);
+    every_kind("gb10", 128_524_251_136, &["driver", "by-address", "runtime"]);
+}
+
+fn every_kind(gpu: &str, all: u64, ways: &[&str]) {
     let bench = Bench::new();
     for (value, expected) in KINDS {
-        // Once the outermost call is the runtime's, once the driver's, and never both.
-        for way in ["driver", "by-address", "runtime", "nvml", "nvml-2"] {
-            let found = asked(&bench, "h100-80", &format!("free{value}"), &[way]);
+        for way in ways {
+            let found = asked(&bench, gpu, &format!("free{value}"), &[way]);
             let changed = only(&found.trace, "free");
             let (_, free, total) = found.answers[0];
             // A factor is of millionths; what is free may not be more than all of it.
             assert_eq!(changed.told, expected(changed.real).min(total), "{way} {value}: {changed:?}");
             assert_eq!(free, changed.told, "{way} {value}");
-            assert_eq!(total, 85_017_493_504);
+            assert_eq!(total, all);
             assert!(changed.real > 70 * GIB && changed.rule == format!("free{}", value.split(';').next().unwrap()));
         }
     }
