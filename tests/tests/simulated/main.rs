@@ -6,6 +6,8 @@ mod attribution;
 mod callers;
 /// Several devices, devices from a file, and the libraries that compute nothing.
 mod devices;
+/// What programs see of the memory that CPU and GPU share.
+mod machine;
 /// Page cache moves the KV cache of a GPU that shares its memory, and the analyzer says so.
 mod page_cache;
 /// Each runtime's order of calls is recognised.
