@@ -128,17 +128,44 @@ def fail(why):
     sys.exit(1)
 
 
-def model(folder):
-    """A config.json of Qwen2-7B's shape: 28 layers, 57344 bytes of KV cache per token in 16 bits."""
+QWEN = dict(
+    architectures=["Qwen2ForCausalLM"], model_type="qwen2", vocab_size=152064, max_position_embeddings=32768, rms_norm_eps=1e-6,
+    rope_theta=1e6, torch_dtype="bfloat16", hidden_act="silu", tie_word_embeddings=False, bos_token_id=151643,
+    eos_token_id=151645, use_sliding_window=False,
+)
+MODELS = {
+    "qwen2-7b": QWEN | dict(
+        hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28, num_key_value_heads=4),
+    "qwen2.5-72b": QWEN | dict(
+        hidden_size=8192, intermediate_size=29568, num_hidden_layers=80, num_attention_heads=64, num_key_value_heads=8),
+    "gpt-oss-120b": dict(
+        architectures=["GptOssForCausalLM"], model_type="gpt_oss", hidden_size=2880, intermediate_size=2880, num_hidden_layers=36,
+        num_attention_heads=64, num_key_value_heads=8, head_dim=64, vocab_size=201088, num_local_experts=128,
+        num_experts_per_tok=4, experts_per_token=4, max_position_embeddings=131072, initial_context_length=4096,
+        rms_norm_eps=1e-5, rope_theta=150000, hidden_act="silu", swiglu_limit=7.0, attention_bias=True, attention_dropout=0.0,
+        sliding_window=128, layer_types=["sliding_attention", "full_attention"] * 18, tie_word_embeddings=False,
+        torch_dtype="bfloat16", eos_token_id=200002, pad_token_id=199999, router_aux_loss_coef=0.9, output_router_logits=False,
+        rope_scaling=dict(rope_type="yarn", factor=32.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
+                          original_max_position_embeddings=4096),
+        quantization_config=dict(
+            quant_method="mxfp4",
+            modules_to_not_convert=["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]),
+    ),
+}
+
+
+def bytes_per_token(name):
+    """Of KV cache in 16 bits, all layers."""
+    shape = MODELS[name]
+    head = shape.get("head_dim", shape["hidden_size"] // shape["num_attention_heads"])
+    return shape["num_hidden_layers"] * 2 * shape["num_key_value_heads"] * head * 2
+
+
+def model(folder, name="qwen2-7b"):
+    """A folder with the config.json of a model, and no weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    shape = dict(
-        architectures=["Qwen2ForCausalLM"], model_type="qwen2", hidden_size=3584, intermediate_size=18944,
-        num_hidden_layers=28, num_attention_heads=28, num_key_value_heads=4, vocab_size=152064,
-        max_position_embeddings=32768, rms_norm_eps=1e-6, rope_theta=1e6, torch_dtype="bfloat16", hidden_act="silu",
-        tie_word_embeddings=False, bos_token_id=151643, eos_token_id=151645, use_sliding_window=False,
-    )
-    (folder / "config.json").write_text(json.dumps(shape))
+    (folder / "config.json").write_text(json.dumps(MODELS[name]))
     return folder
 
 
-BYTES_PER_TOKEN = 28 * 2 * 4 * 128 * 2
+BYTES_PER_TOKEN = bytes_per_token("qwen2-7b")
