@@ -120,6 +120,12 @@ impl<'t> Calls<'t> {
     /// Whether the process names itself by one of `words`, which are lower case: in its command, in a variable that is
     /// set for it, in a library that it has loaded, in a module that asked or allocated, or in a Python file on a stack.
     pub fn named(&self, words: &[&str], pool: &Pool) -> bool {
+        let module = self.trace.module(pool.first.module).to_ascii_lowercase();
+        words.iter().any(|word| module.contains(word)) || self.names(words)
+    }
+
+    /// As [`Self::named`], whatever the pool.
+    pub fn names(&self, words: &[&str]) -> bool {
         let has = |text: &str| {
             let text = text.to_ascii_lowercase();
             words.iter().any(|word| text.contains(word))
@@ -130,7 +136,7 @@ impl<'t> Calls<'t> {
             let variable = |name: &String| words.iter().any(|word| name.to_ascii_lowercase().starts_with(word));
             has(&process.exe) || process.argv.iter().any(|word| has(word)) || process.env.keys().any(variable)
         });
-        let mut modules = self.queries.iter().map(|(_, query)| query.asked.module).chain([pool.first.module]);
+        let mut modules = self.queries.iter().map(|(_, query)| query.asked.module);
         let loaded = trace.seen.loaded.iter().filter(|loaded| loaded.process == self.process);
         let mut stacks = trace.seen.stacks.iter().filter(|stack| stack.process == self.process);
         command

@@ -180,8 +180,13 @@ pub fn decide(trace: &Trace, ledger: &Ledger) -> Vec<Decision> {
 /// The first detector that is sure.
 fn detect(trace: &Trace, ledger: &Ledger, witness: &logs::Witness, process: ProcessIndex) -> Option<Decision> {
     let calls = calls::Calls::of(trace, ledger, process);
-    tensorrt_llm_v2::detect(&calls, &witness.tensorrt_llm)
-        .or_else(|| tensorrt_llm::detect(trace, ledger, &witness.tensorrt_llm, process))
+    // Sizes alone may look like TensorRT-LLM's: who says that he is another is another.
+    let is_other = calls.names(&["vllm", "sglang"]) && !calls.names(&["tensorrt_llm", "trtllm"]);
+    let tensorrt_llm = || {
+        tensorrt_llm_v2::detect(&calls, &witness.tensorrt_llm)
+            .or_else(|| tensorrt_llm::detect(trace, ledger, &witness.tensorrt_llm, process))
+    };
+    (if is_other { None } else { tensorrt_llm() })
         .or_else(|| vllm::detect(&calls, &witness.vllm))
         .or_else(|| sglang::detect(&calls, &witness.sglang))
         .or_else(|| tensorrt_llm_engine::detect(&calls, &witness.tensorrt_llm))

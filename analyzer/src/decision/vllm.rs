@@ -142,7 +142,13 @@ fn complete(calls: &Calls, witness: &Witness, pool: &Pool, init: Snapshot, after
                 .then(|| Fact::new(bytes, Confidence::Solved, [tokens.evidence.clone()]))
         }),
         tokens: tokens.map(|tokens| Fact::new(tokens.value, Confidence::Logged, [tokens.evidence.clone()])),
-        contradictions: contradictions(witness, budget, total, graphs),
+        // A peak out of the log brings its own rounding along.
+        contradictions: contradictions(
+            witness,
+            (budget, if known == Confidence::Logged { 2.0 } else { 1.0 }),
+            total,
+            graphs,
+        ),
         ..plain
     };
     Some((off, decision))
@@ -179,16 +185,17 @@ fn two_decimals(low: f64, high: f64, likely: f64) -> Option<(f64, Confidence)> {
     }
 }
 
-fn contradictions(witness: &Witness, budget: i64, total: u64, graphs: u64) -> Vec<String> {
+/// `budget` comes with how many rounded figures it is made of.
+fn contradictions(witness: &Witness, budget: (i64, f64), total: u64, graphs: u64) -> Vec<String> {
     let figures = [
-        ("KV cache memory", &witness.available.as_ref().map(|l| (l.value, &l.evidence)), budget as f64),
-        ("device total", &witness.startup.as_ref().map(|l| (l.value.1, &l.evidence)), total as f64),
-        ("graph memory", &witness.graphs.as_ref().map(|l| (l.value, &l.evidence)), graphs as f64),
+        ("KV cache memory", &witness.available.as_ref().map(|l| (l.value, &l.evidence)), budget.0 as f64, budget.1),
+        ("device total", &witness.startup.as_ref().map(|l| (l.value.1, &l.evidence)), total as f64, 1.0),
+        ("graph memory", &witness.graphs.as_ref().map(|l| (l.value, &l.evidence)), graphs as f64, 1.0),
     ];
     let mut list = Vec::new();
-    for (name, logged, seen) in figures {
+    for (name, logged, seen, steps) in figures {
         if let Some((logged, evidence)) = logged
-            && (logged * GIB as f64 - seen).abs() > HALF_STEP
+            && (logged * GIB as f64 - seen).abs() > steps * HALF_STEP
         {
             list.push(format!(
                 "{name}: the log says {logged:.2} GiB ({evidence}), the trace {:.3} GiB",
