@@ -178,4 +178,7 @@ fn wipe(process: &Process) {
     for bits in &process.modules {
         bits.store(0, Ordering::Relaxed);
     }
+    for count in &process.patched {
+        count.store(0, Ordering::Relaxed);
+    }
 }

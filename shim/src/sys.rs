@@ -108,9 +108,17 @@ pub fn write(fd: i32, bytes: &[u8]) -> isize {
 
 /// A new file in memory that is closed on exec. Negative: `-errno`.
 pub fn memory_file(name: &CStr) -> i32 {
+    // Where the machine asks for it; kernels before 6.3 do not know it.
+    const MFD_NOEXEC_SEAL: u32 = 8;
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-    // SAFETY: the name ends in NUL.
-    unsafe { call(libc::SYS_memfd_create, name.as_ptr() as usize, flags as usize, 0, 0, 0) as i32 }
+    let make = |flags: u32| {
+        // SAFETY: the name ends in NUL.
+        unsafe { call(libc::SYS_memfd_create, name.as_ptr() as usize, flags as usize, 0, 0, 0) as i32 }
+    };
+    match make(flags | MFD_NOEXEC_SEAL) {
+        error if error == -libc::EINVAL => make(flags),
+        fd => fd,
+    }
 }
 
 /// Makes a file in memory one that nobody can change.

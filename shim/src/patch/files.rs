@@ -79,10 +79,10 @@ fn in_memory(content: &[u8]) -> Option<i32> {
     if low < 0 {
         return None;
     }
-    let fd = sys::dup_from(low, 512);
-    sys::close(low);
-    if fd < 0 {
-        return None;
+    let high = sys::dup_from(low, 512);
+    let fd = if high < 0 { low } else { high };
+    if fd != low {
+        sys::close(low);
     }
     if usize::try_from(sys::write(fd, content)) != Ok(content.len()) {
         sys::close(fd);
