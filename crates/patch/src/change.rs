@@ -1,7 +1,7 @@
 //! What becomes of a figure.
 
 /// Parts of a factor: it has six decimals.
-const WHOLE: u128 = 1_000_000;
+const WHOLE: u64 = 1_000_000;
 
 /// What becomes of a figure. Sizes in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Change {
             Change::Set(value) => value,
             Change::Add(more) => real.saturating_add(more),
             Change::Subtract(less) => real.saturating_sub(less),
-            Change::Scale(by) => u64::try_from(u128::from(real).saturating_mul(by.into()) / WHOLE).unwrap_or(u64::MAX),
+            Change::Scale(by) => scaled(real, by),
             Change::Available => available?.memory,
             Change::AvailableNvidia => {
                 let available = available?;
@@ -58,9 +58,31 @@ impl Change {
     }
 }
 
+/// `real` times `by` millionths, rounded down; at most `u64::MAX`.
+///
+/// In parts that fit 64 bits: a division of 128 bits is a call into compiler_builtins, which on Arm brings a need for
+/// Rust's unwinder, and that the preload does not have.
+fn scaled(real: u64, by: u64) -> u64 {
+    let (millions, rest) = (real / WHOLE, real % WHOLE);
+    let (times, millionths) = (by / WHOLE, by % WHOLE);
+    let below_one = (millions * millionths).saturating_add(rest * millionths / WHOLE);
+    real.saturating_mul(times).saturating_add(below_one)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Protects: the parts are the whole.
+        #[test]
+        fn a_factor_is_exact(real: u64, by: u64, narrow in 0u32..64) {
+            let by = by >> narrow;
+            let exact = u128::from(real) * u128::from(by) / u128::from(WHOLE);
+            prop_assert_eq!(scaled(real, by), u64::try_from(exact).unwrap_or(u64::MAX));
+        }
+    }
 
     #[test]
     fn figures_change() {

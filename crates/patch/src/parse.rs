@@ -114,23 +114,23 @@ fn size(text: &[u8]) -> Option<u64> {
 /// A decimal number times `scale`, rounded down.
 fn decimal(text: &[u8], scale: u64) -> Option<u64> {
     let (whole, part) = cut(text, b'.').unwrap_or((text, b""));
-    if whole.is_empty() || part.len() > 12 {
-        return None;
-    }
-    let (whole, fraction) = (number(whole)?, if part.is_empty() { 0 } else { number(part)? });
-    let power = 10u128.checked_pow(u32::try_from(part.len()).ok()?)?;
-    let fraction = u128::from(fraction).checked_mul(scale.into())?.checked_div(power)?;
-    u128::from(whole).checked_mul(scale.into())?.checked_add(fraction)?.try_into().ok()
+    // From the last digit on; what one rounds away could not have changed what the next rounds to.
+    let part = part.iter().rev().try_fold(0u64, |below, byte| {
+        let tenths = digit(*byte)?.checked_mul(scale)?;
+        Some(tenths.checked_add(below)? / 10)
+    })?;
+    number(whole)?.checked_mul(scale)?.checked_add(part)
 }
 
 fn number(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
-    text.iter().try_fold(0u64, |sum, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte.wrapping_sub(b'0')))?;
-        sum.checked_mul(10)?.checked_add(digit)
-    })
+    text.iter().try_fold(0u64, |sum, byte| sum.checked_mul(10)?.checked_add(digit(*byte)?))
+}
+
+fn digit(byte: u8) -> Option<u64> {
+    byte.is_ascii_digit().then(|| u64::from(byte.wrapping_sub(b'0')))
 }
 
 fn scope(text: &[u8]) -> Result<Scope<'_>, Error<'_>> {
@@ -243,6 +243,14 @@ mod tests {
     }
 
     proptest! {
+        /// Protects: a fraction is rounded down once.
+        #[test]
+        fn decimals_are_exact(whole in 0u64..1000, part in "[0-9]{1,12}", scale in 1u64..=1 << 40) {
+            let power = 10u128.pow(u32::try_from(part.len()).unwrap());
+            let exact = (u128::from(whole) * power + part.parse::<u128>().unwrap()) * u128::from(scale) / power;
+            prop_assert_eq!(decimal(format!("{whole}.{part}").as_bytes(), scale).map(u128::from), Some(exact));
+        }
+
         /// Protects: no text makes it panic, and what it takes it can show again.
         #[test]
         fn any_text_is_answered(text in "[a-z:=@;,.+x0-9GiB -]{0,40}") {
