@@ -25,6 +25,10 @@ use pack::Pack;
 /// Bytes for files and functions, more than fit into a line.
 const TEXTS: usize = 5120;
 
+/// Walks through CPython's thread states, at most. A thread that ends takes its state out of the list and frees it, and a
+/// walk that stands on it is led astray; one that begins anew does not meet it again.
+const WALKS: usize = 4;
+
 /// Writes the stack that belongs to event `of`.
 pub fn stack(of: u64) {
     if of == 0 || !config::get().is_some_and(|config| config.python) {
@@ -83,7 +87,7 @@ pub fn runs(function: &[u8]) -> bool {
 fn read(process: &process::Process, room: &mut Room, pack: &mut Pack) -> Option<u32> {
     let memory = guard::Memory::new()?;
     let python = runtime::known(&memory)?;
-    let innermost = thread::innermost(process, &memory, &python)?;
+    let innermost = (0..WALKS).find_map(|_| thread::innermost(process, &memory, &python))?;
     frames::collect(&memory, &python, innermost, room, pack)?;
     pack.frames().next().map(|_| python.layout.minor)
 }
