@@ -127,16 +127,11 @@ pub fn query_machine(call: &Call, rc: i64, free: Option<u64>, total: Option<u64>
     };
     let answer = (told(changed.free, free), told(changed.total, total));
     let number = query_on(call, rc, -1, answer.0, answer.1);
-    let mut real = answer;
-    if number != 0 {
-        for (changed, field) in [(changed.free, b"free".as_slice()), (changed.total, b"total")] {
-            if let Some(changed) = changed {
-                changed.tell(number, field);
-            }
-        }
-    } else {
-        real = (free, total);
+    if number == 0 {
+        // Without a line in the trace there is no change.
+        return (free, total);
     }
+    changed.tell(number);
     call.view(number);
-    real
+    answer
 }

@@ -110,9 +110,9 @@ pub unsafe fn query(call: &Call, rc: i32, device: Handle, info: *mut u64, words:
     let (new_free, new_total) = (told(changed.free, free), told(changed.total, total));
     let figures = Figures { free: new_free, total: new_total, reserved: words.reserved.and_then(at) };
     let number = query_part(call, rc, device, figures);
-    if number == 0 {
-        // Without a line in the trace there is no change.
-    } else if let (Some(free), Some(total), Some(new_free), Some(new_total)) = (free, total, new_free, new_total)
+    // Without a line in the trace there is no change.
+    if number != 0
+        && let (Some(free), Some(total), Some(new_free), Some(new_total)) = (free, total, new_free, new_total)
         && let Some(used) = at(words.used)
         && changed.free.or(changed.total).is_some()
     {
@@ -123,11 +123,7 @@ pub unsafe fn query(call: &Call, rc: i32, device: Handle, info: *mut u64, words:
             // SAFETY: the caller's promise; the same words were read.
             unsafe { info.add(index).write_unaligned(value) };
         }
-        for (changed, field) in [(changed.free, b"free".as_slice()), (changed.total, b"total")] {
-            if let Some(changed) = changed {
-                changed.tell(number, field);
-            }
-        }
+        changed.tell(number);
     }
     call.view(number);
 }

@@ -80,7 +80,7 @@ fn command(spec: &Spec, arm: &Arm, trace: &Path) -> Result<Command, Failure> {
     command.env_remove("KVTRACE_OUT").env_remove("KVTRACE_LABEL");
     command.envs(&spec.env).envs(&arm.env).args(&spec.command).args(&arm.arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Of its own group, so that nothing of a run outlives it.
+    // Of its own group, so that one which does not end when asked can be killed whole.
     command.process_group(0);
     let parent = std::process::id();
     // SAFETY: between fork and exec only system calls are made.

@@ -77,7 +77,7 @@ fn replace(text: &[u8], line: &Line, number: u64, out: &mut Out) -> Option<()> {
 }
 
 /// `number` in digits.
-pub fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut start = digits.len();
     for (index, digit) in digits.iter_mut().enumerate().rev() {
         *digit = b'0'.wrapping_add((number % 10) as u8);

@@ -93,7 +93,7 @@ fn change(text: &[u8]) -> Option<Change> {
 fn size(text: &[u8]) -> Option<u64> {
     let end = text.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.').unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end)?;
-    const UNITS: [(&[u8], u64); 11] = [
+    const UNITS: [(&[u8], u64); 14] = [
         (b"", 1),
         (b"b", 1),
         (b"k", 1 << 10),
@@ -104,7 +104,10 @@ fn size(text: &[u8]) -> Option<u64> {
         (b"gib", 1 << 30),
         (b"t", 1 << 40),
         (b"tib", 1 << 40),
+        (b"kb", 1_000),
+        (b"mb", 1_000_000),
         (b"gb", 1_000_000_000),
+        (b"tb", 1_000_000_000_000),
     ];
     let unit = unit.trim_ascii();
     let (_, scale) = UNITS.iter().find(|(name, _)| unit.eq_ignore_ascii_case(name))?;
@@ -187,6 +190,7 @@ mod tests {
         assert_eq!(of("free=-5 GiB"), (Target::Device(Figure::Free), Change::Subtract(5 * GIB)));
         assert_eq!(of("total=119.5GiB"), (Target::Device(Figure::Total), Change::Set(239 * GIB / 2)));
         assert_eq!(of("free=x1.25"), (Target::Device(Figure::Free), Change::Scale(1_250_000)));
+        assert_eq!(of("free=500MB"), (Target::Device(Figure::Free), Change::Set(500_000_000)));
         assert_eq!(of("nvml:total=4096"), (Target::Nvml(Figure::Total), Change::Set(4096)));
         assert_eq!(of("sysinfo:free=80g"), (Target::Sysinfo(Figure::Free), Change::Set(80 * GIB)));
         assert_eq!(of("meminfo:Active(anon)=1kib"), (Target::Meminfo(b"Active(anon)"), Change::Set(1024)));

@@ -277,7 +277,7 @@ impl<'b> Line<'b> {
         self.put(b'"');
     }
 
-    /// Writes one UTF-16 code unit as `\uXXXX`.
+    /// Writes one UTF-16 code unit as JSON's escape of four hexadecimal digits.
     fn unit(&mut self, unit: u32) {
         self.puts(b"\\u");
         for shift in [12, 8, 4, 0] {

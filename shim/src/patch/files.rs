@@ -63,10 +63,8 @@ pub fn cgroup(asker: &Asker, path: &[u8], name: &[u8], of: u64) -> Option<i32> {
         Some(_) => return None,
         None => Changed { real, told: UNLIMITED, wanted: None, rule },
     };
-    let mut digits = [0u8; 20];
-    let told = if changed.told == UNLIMITED { b"max" } else { text::decimal(changed.told, &mut digits) };
     let mut content = crate::text::Text::<24>::new();
-    content.push(told);
+    let _ = if changed.told == UNLIMITED { content.push(b"max") } else { content.push_number(changed.told) };
     content.push(b"\n");
     let fd = in_memory(content.get())?;
     changed.tell(of, name);

@@ -103,6 +103,17 @@ pub struct Pair<T> {
     pub total: Option<T>,
 }
 
+impl Pair<Changed> {
+    /// Writes the events that belong to the answer with number `of`.
+    pub fn tell(&self, of: u64) {
+        for (changed, field) in [(self.free, b"free".as_slice()), (self.total, b"total")] {
+            if let Some(changed) = changed {
+                changed.tell(of, field);
+            }
+        }
+    }
+}
+
 impl<T> Default for Pair<T> {
     fn default() -> Pair<T> {
         Pair { free: None, total: None }

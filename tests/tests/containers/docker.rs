@@ -6,16 +6,22 @@ use std::process::Command;
 const LIMIT: u64 = 2_147_483_648;
 const IMAGE: &str = "kvtrace-test:1";
 
+/// A Docker daemon that has the lab's root as an image; `None`, aloud, where there can be none.
+fn with_image(lab: &Lab) -> Option<Daemon<'_>> {
+    let daemon = Daemon::start(&lab.bench)?;
+    let archive = lab.bench.path("root.tar");
+    run(Command::new("tar").arg("-C").arg(lab.bench.path("root")).arg("-cf").arg(&archive).arg("."));
+    run(daemon.client("docker").arg("import").arg(&archive).arg(IMAGE));
+    Some(daemon)
+}
+
 #[test]
 fn docker_s_memory_limit_is_shown_and_not_blamed() {
     if !can_run() {
         return;
     }
     let lab = Lab::new();
-    let Some(daemon) = Daemon::start(&lab.bench) else { return };
-    let archive = lab.bench.path("root.tar");
-    run(Command::new("tar").arg("-C").arg(lab.bench.path("root")).arg("-cf").arg(&archive).arg("."));
-    run(daemon.client("docker").arg("import").arg(&archive).arg(IMAGE));
+    let Some(daemon) = with_image(&lab) else { return };
 
     let weights = format!("{}:/weights:ro", lab.bench.path("weights").display());
     let traced = |trace: &str, options: &[&str]| {
@@ -91,10 +97,7 @@ fn an_experiment_survives_a_kill() {
         return;
     }
     let lab = Lab::new();
-    let Some(daemon) = Daemon::start(&lab.bench) else { return };
-    let archive = lab.bench.path("root.tar");
-    run(Command::new("tar").arg("-C").arg(lab.bench.path("root")).arg("-cf").arg(&archive).arg("."));
-    run(daemon.client("docker").arg("import").arg(&archive).arg(IMAGE));
+    let Some(daemon) = with_image(&lab) else { return };
     let weights = lab.bench.path("weights");
     let docker = format!(
         "launcher = ['{}', '-o', '{{trace}}', '--label', '{{arm}}', '--', '--rm', '--pull', 'never', '--network', 'none', \

@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 const MEMINFO: &[u8] = b"/proc/meminfo";
 const CGROUP: &[u8] = b"/sys/fs/cgroup/";
 const MEMORY_FILE: &[u8] = b"memory.";
+
 pub unsafe extern "C" fn opens(path: *const c_char, flags: usize, _: usize, return_address: usize) -> usize {
     ready();
     let flags = flags as c_int;
